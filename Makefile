@@ -1,0 +1,86 @@
+# make demo and make test need only Python >= 3.11: each makes .venv by itself.
+
+# The first of these that is Python >= 3.11 makes .venv.
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11 python
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
+INSTALL := $(PIP) --quiet --constraint constraints.txt
+REQUIREMENTS := pyproject.toml constraints.txt
+
+.PHONY: help demo test lint types examples bench bench-short constraints clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.base ## an assistant at work: no key, no network, ten seconds
+	@$(BIN)/langchain-assistants demo
+
+test: $(VENV)/.dev ## every test, with the coverage gates
+	@$(BIN)/pytest --cov --cov-report=
+	@echo "Coverage, at least 90 % of the package:"
+	@$(BIN)/coverage report --fail-under=90
+	@echo "Coverage, at least 95 % of the engine:"
+	@$(BIN)/coverage report --fail-under=95 --include='*/langchain_assistants/engine/*'
+
+lint: $(VENV)/.dev ## ruff: rules and format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(VENV)/.dev ## mypy --strict
+	@$(BIN)/mypy
+
+examples: $(VENV)/.dev ## run every example, each on a database of its own
+	@for example in examples/*.py; do \
+	    [ -e "$$example" ] || continue; \
+	    echo "$$example"; \
+	    home=$$(mktemp -d) && \
+	    LANGCHAIN_ASSISTANTS_DATABASE_URL="sqlite:///$$home/example.db" \
+	        $(BIN)/python "$$example"; \
+	    status=$$?; rm -rf "$$home"; [ $$status -eq 0 ] || exit $$status; \
+	done
+
+bench: $(VENV)/.dev ## every benchmark, at full length
+	@$(BIN)/python -m benchmarks
+
+bench-short: $(VENV)/.dev ## every benchmark, just long enough to see that it runs
+	@$(BIN)/python -m benchmarks --short
+
+constraints: ## pin the newest versions in constraints.txt (needs uv)
+	@uv pip compile pyproject.toml --extra dev --universal --upgrade --quiet \
+	    --no-annotate --custom-compile-command "make constraints" \
+	    --output-file constraints.txt
+
+clean: ## remove .venv, caches and reports
+	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* \
+	    .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find src tests examples benchmarks -name __pycache__ -prune \
+	    -exec rm -rf {} + 2>/dev/null || true
+
+# pyvenv.cfg, not bin/python: the latter is a link that is as old as Python itself.
+$(VENV)/pyvenv.cfg:
+	@for python in $(PYTHON); do \
+	    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	        || continue; \
+	    echo "Making $(VENV) with $$($$python --version)"; \
+	    if command -v uv >/dev/null; \
+	    then uv venv --quiet --seed --python "$$(command -v $$python)" $(VENV); \
+	    else $$python -m venv $(VENV); \
+	    fi && exit; \
+	    rm -rf $(VENV); exit 1; \
+	done; \
+	echo "Python >= 3.11 is needed, and none of these is one: $(PYTHON)." >&2; \
+	echo "Install it, or name it: make PYTHON=/path/to/python3.12 demo" >&2; \
+	exit 1
+
+$(VENV)/.base: $(VENV)/pyvenv.cfg $(REQUIREMENTS)
+	@echo "Installing langchain-assistants in $(VENV) (this once, about a minute)"
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/pyvenv.cfg $(REQUIREMENTS)
+	@echo "Installing langchain-assistants and its tests' tools in $(VENV) (this once)"
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.base

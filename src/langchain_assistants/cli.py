@@ -1,0 +1,135 @@
+"""The command line: options, errors and exit codes; the commands are in `terminal`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from langchain_assistants.errors import AssistantsError
+
+INTERRUPTED = 130
+"""The exit code that shells give to Ctrl-C."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Execute one command and return its exit code.
+
+    Args:
+        argv: The arguments after the program's name; None: those of the process.
+    """
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if "command" not in options:
+        parser.print_help()
+        return 0
+    # A terminal that cannot show a character gets another one, not a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")
+    try:
+        code: int = options.command(options)
+    except AssistantsError as error:
+        _report(error)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="langchain-assistants",
+        description="Assistants, threads and runs on LangGraph, with any chat model.",
+        epilog="langchain-assistants COMMAND --help shows the options of a command.",
+    )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"langchain-assistants {version('langchain-assistants')}",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="see an assistant at work: no key, no network, a few seconds",
+        description="A tutor answers, calls two functions at once and goes on in a "
+        "second process. Without --model a scripted model plays the LLM.",
+    )
+    demo.add_argument(
+        "--model", metavar="MODEL", help="run it for real, such as openai:gpt-4o"
+    )
+    demo.add_argument(
+        "--database",
+        metavar="FILE",
+        help="the SQLite file to write (default: a new one in the temporary folder)",
+    )
+    demo.set_defaults(command=_demo)
+
+    chat = commands.add_parser(
+        "chat",
+        help="talk to an assistant; it remembers the thread tomorrow",
+        description="Talk to an assistant. Lines from a pipe are messages too.",
+    )
+    chat.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="provider:model (default: openai:gpt-4o when OPENAI_API_KEY is set)",
+    )
+    chat.add_argument(
+        "--thread",
+        metavar="KEY",
+        default="chat",
+        help="your name for the conversation to begin or to go on with "
+        "(default: %(default)s)",
+    )
+    chat.add_argument(
+        "--tools",
+        metavar="MODULE:NAME",
+        help="a function, a LangChain tool, or a list of them, to import",
+    )
+    chat.add_argument("--instructions", metavar="TEXT", help="what the assistant is to do")
+    chat.add_argument(
+        "--database",
+        metavar="FILE",
+        help="the SQLite file or URL (default: the one in your data folder)",
+    )
+    chat.set_defaults(command=_chat)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.demo import demo
+
+    return demo(model=options.model, database=options.database)
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.chat import chat
+
+    return chat(
+        model=options.model,
+        thread=options.thread,
+        tools=options.tools,
+        instructions=options.instructions,
+        database=options.database,
+    )
+
+
+def _report(error: AssistantsError) -> None:
+    """Write an error: its first line in red, what to do about it below."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from langchain_assistants.terminal.transcript import printable
+
+    headline, _, advice = printable(str(error)).partition("\n")
+    console = Console(stderr=True)
+    console.print(Text(f"error: {headline}", "red"), soft_wrap=True)
+    if advice:
+        console.print(Text(advice), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

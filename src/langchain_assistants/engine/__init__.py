@@ -1,0 +1,1 @@
+"""The rules of assistants, threads, messages, runs and steps; async, SDK-free."""

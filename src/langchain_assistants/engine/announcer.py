@@ -1,0 +1,123 @@
+"""Tells the listeners of a run what happens, as the wire's events in the wire's order.
+
+Without a listener nothing is built. What is true of the run is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_assistants.engine.events import EventLog
+from langchain_assistants.types.base import WireObject
+from langchain_assistants.types.events import (
+    EventName,
+    FunctionPiece,
+    MessageChange,
+    MessageDelta,
+    RefusalDelta,
+    RunStepChange,
+    RunStepDelta,
+    StepDetailsDelta,
+    TextDelta,
+    TextPiece,
+    ToolCallDelta,
+)
+from langchain_assistants.types.messages import Message
+from langchain_assistants.types.runs import Run
+from langchain_assistants.types.steps import RunStep
+
+
+class Announcer:
+    """Emits one run's events to its log, if it has one."""
+
+    def __init__(self, log: EventLog | None) -> None:
+        """Take the log; None: nobody listens."""
+        self._log = log
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody may hear."""
+        return self._log is not None
+
+    def emit(self, event: EventName, data: WireObject | None) -> None:
+        """Emit an event as it is."""
+        if self._log is not None:
+            self._log.emit(event, data)
+
+    def run(self, run: Run) -> None:
+        """Tell a run's new status."""
+        self.emit(f"thread.run.{run.status}", run)  # type: ignore[arg-type]
+
+    def step_begun(self, step: RunStep) -> None:
+        """Tell of a new step."""
+        self.emit("thread.run.step.created", step)
+        self.emit("thread.run.step.in_progress", step)
+
+    def step_ended(self, step: RunStep) -> None:
+        """Tell a step's final status."""
+        self.emit(f"thread.run.step.{step.status}", step)  # type: ignore[arg-type]
+
+    def message_begun(self, message: Message) -> None:
+        """Tell of a new message, still without content."""
+        self.emit("thread.message.created", message)
+        self.emit("thread.message.in_progress", message)
+
+    def message_ended(self, message: Message) -> None:
+        """Tell a message's final status."""
+        self.emit(f"thread.message.{message.status}", message)  # type: ignore[arg-type]
+
+    def text(self, message_id: str, piece: str, *, first: bool) -> None:
+        """Tell a piece of text; the first one carries the empty annotations."""
+        if self._log is None:
+            return
+        text = TextPiece(value=piece, annotations=[] if first else None)
+        change = MessageChange(content=[TextDelta(index=0, text=text)])
+        self.emit("thread.message.delta", MessageDelta(id=message_id, delta=change))
+
+    def refusal(self, message_id: str, piece: str) -> None:
+        """Tell a refusal."""
+        if self._log is None:
+            return
+        change = MessageChange(content=[RefusalDelta(index=0, refusal=piece)])
+        self.emit("thread.message.delta", MessageDelta(id=message_id, delta=change))
+
+    def call_begun(self, step_id: str, index: int, call_id: str, name: str) -> None:
+        """Tell of a function call; id and name are told once."""
+        self._call(
+            step_id,
+            ToolCallDelta(
+                index=index,
+                id=call_id,
+                type="function",
+                function=FunctionPiece(name=name, arguments=""),
+            ),
+        )
+
+    def call_arguments(self, step_id: str, index: int, piece: str) -> None:
+        """Tell a piece of a call's arguments."""
+        self._call(
+            step_id,
+            ToolCallDelta(
+                index=index, type="function", function=FunctionPiece(arguments=piece)
+            ),
+        )
+
+    def _call(self, step_id: str, delta: ToolCallDelta) -> None:
+        if self._log is None:
+            return
+        details = StepDetailsDelta(tool_calls=[delta])
+        change = RunStepChange(step_details=details)
+        self.emit("thread.run.step.delta", RunStepDelta(id=step_id, delta=change))
+
+
+def function_call(
+    call_id: str, name: str, arguments: str, output: str | None = None
+) -> dict[str, Any]:
+    """Return a function call as a step's details hold it."""
+    function: Mapping[str, Any] = {
+        "name": name,
+        "arguments": arguments,
+        "output": output,
+    }
+    return {"id": call_id, "type": "function", "function": function}

@@ -1,0 +1,456 @@
+"""Takes runs through their life: created, queued, executed, resumed, cancelled.
+
+The two ways to execute meet here: in the background (the dispatcher's), and in the
+context of a caller who waits (the runnable's, whose traces reach model and tools).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import anyio
+from langchain_core.runnables import RunnableConfig
+
+from langchain_assistants.engine.assistants import assistant_row
+from langchain_assistants.engine.bells import Bells
+from langchain_assistants.engine.dispatch import InProcessDispatcher
+from langchain_assistants.engine.events import EventLog
+from langchain_assistants.engine.executor import Execution, Executor
+from langchain_assistants.engine.message_rows import (
+    NewMessage,
+    check_room,
+    new_messages,
+    thread_end,
+)
+from langchain_assistants.engine.run_rows import (
+    PREFIX,
+    Claim,
+    NewRun,
+    active_run,
+    claim_run,
+    expire_run,
+    insert_run,
+    request_cancel,
+    run_row,
+    run_row_of_any_tenant,
+    to_run,
+)
+from langchain_assistants.engine.run_settings import RunSettings
+from langchain_assistants.engine.submission import Submission, submit
+from langchain_assistants.engine.threads import NewThread, to_thread
+from langchain_assistants.engine.toolset import Implementations
+from langchain_assistants.engine.transitions import is_terminal
+from langchain_assistants.engine.workplace import Workplace
+from langchain_assistants.errors import ActiveRunError, InvalidRequestError, StorageError
+from langchain_assistants.storage.database import Row, Transaction
+from langchain_assistants.types.events import StreamError
+
+logger = logging.getLogger(__name__)
+
+# How often a waiting run or caller looks at the database: other processes ring no bell.
+_LOOK_SECONDS = 0.5
+_STORAGE_RETRIES = (0.1, 0.5, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A run that somebody asks for.
+
+    Attributes:
+        tenant: Whose it is.
+        thread: The id of a thread, or one to create together with the run.
+        body: The checked request body.
+        messages: Bodies of messages that come before `additional_messages`.
+    """
+
+    tenant: str
+    thread: str | NewThread
+    body: Mapping[str, Any]
+    messages: Sequence[Mapping[str, Any]] = ()
+
+
+class _Created(NamedTuple):
+    row: Row
+    stopped: str | None
+    thread: Row | None
+
+
+@dataclass(slots=True)
+class Conductor:
+    """Leads the runs of one engine."""
+
+    workplace: Workplace
+    executor: Executor
+    dispatcher: InProcessDispatcher
+    bells: Bells = field(default_factory=Bells)
+    worker: str = field(default_factory=lambda: f"worker_{uuid.uuid4().hex}")
+    _logs: dict[str, EventLog] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Let the dispatcher deliver here."""
+        self.dispatcher.serve(self._deliver)
+
+    # -- in the background
+
+    async def start(self, request: RunRequest, *, log: EventLog | None = None) -> Row:
+        """Create a run and let it execute in the background."""
+        reserved = self.dispatcher.reserve()
+        try:
+            created = await self._create(request, log, claimed=reserved)
+        except BaseException:
+            if reserved:
+                self.dispatcher.release()
+            raise
+        row = created.row
+        if row["status"] == "in_progress":
+            self.dispatcher.start(lambda: self._execute_in_background(row, log))
+            return row
+        if reserved:
+            self.dispatcher.release()
+        if log is not None:
+            self._logs[row["id"]] = log
+        if row["head"]:
+            self.dispatcher.wake(row["id"])
+        else:
+            self.workplace.portal.start(lambda: self._wake_in_turn(row))
+        return row
+
+    async def submit(
+        self,
+        run_id: str,
+        tenant: str,
+        outputs: Sequence[Mapping[str, Any]],
+        *,
+        log: EventLog | None = None,
+    ) -> Row:
+        """Submit tool outputs and let the run go on in the background."""
+        await self.look(run_id, tenant)
+        submission = await self._submit(run_id, tenant, outputs, log, claim=None)
+        if log is not None:
+            self._logs[run_id] = log
+        self.dispatcher.wake(run_id)
+        return submission.row
+
+    async def _deliver(self, run_id: str) -> None:
+        log = self._logs.pop(run_id, None)
+        now = self.workplace.clock()
+
+        def claim() -> Transaction[Row | None]:
+            tenant = (yield from run_row_of_any_tenant(run_id))["tenant"]
+            return (yield from claim_run(run_id, tenant, self._claim(now), now))
+
+        row = await self.workplace.database.write(claim())
+        if row is not None:
+            await self._execute_in_background(row, log)
+        elif log is not None:
+            log.end()
+
+    async def _execute_in_background(self, row: Row, log: EventLog | None) -> None:
+        try:
+            await self._execute(row, log=log)
+        except Exception as error:
+            logger.exception("run_crashed", extra={"run_id": row["id"]})
+            if log is not None:
+                log.emit("error", StreamError(message=str(error)))
+        finally:
+            if log is not None:
+                log.end()
+
+    async def _wake_in_turn(self, row: Row) -> None:
+        turn = await self._turn(row, claim=False)
+        if turn is not None and is_terminal(turn["status"]):
+            log = self._logs.pop(row["id"], None)
+            if log is not None:
+                log.emit(f"thread.run.{turn['status']}", to_run(turn))  # type: ignore[arg-type]
+                log.end()
+        else:
+            self.dispatcher.wake(row["id"])
+
+    # -- in a caller's context
+
+    async def run(
+        self,
+        request: RunRequest,
+        *,
+        log: EventLog | None = None,
+        config: RunnableConfig | None = None,
+        tools: Implementations | None = None,
+    ) -> Execution:
+        """Create a run and execute it here; returns at its stop.
+
+        When the caller is cancelled, so is the run.
+        """
+        names = frozenset() if tools is None else tools.names
+        created = await self._create(request, log, claimed=True, own_tools=names)
+        row = created.row
+        if row["status"] != "in_progress":
+            waiting = row
+            try:
+                row = await self._turn(waiting, claim=True)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await self._cancel_quietly(waiting)
+                raise
+            if row["status"] != "in_progress":
+                return Execution(to_run(row), [])
+        return await self._execute(row, log=log, config=config, tools=tools)
+
+    async def resume(
+        self,
+        run_id: str,
+        tenant: str,
+        outputs: Sequence[Mapping[str, Any]],
+        *,
+        log: EventLog | None = None,
+        config: RunnableConfig | None = None,
+        tools: Implementations | None = None,
+    ) -> Execution:
+        """Submit tool outputs and execute the run here to its next stop."""
+        await self.look(run_id, tenant)
+        claim = self._claim(self.workplace.clock())
+        submission = await self._submit(run_id, tenant, outputs, log, claim=claim)
+        return await self._execute(
+            submission.row, log=log, config=config, tools=tools
+        )
+
+    # -- reading and stopping
+
+    async def look(self, run_id: str, tenant: str) -> Row:
+        """Return a run's row, after expiring it if its time is over."""
+        now = self.workplace.clock()
+        row = await self.workplace.database.read(run_row(run_id, tenant))
+        if is_terminal(row["status"]) or row["expires_at"] > now:
+            return row
+        if self.executor.stop(run_id, "expired"):
+            return row  # its own task ends it, with what it has written
+
+        def expire() -> Transaction[Row]:
+            current = yield from run_row(run_id, tenant)
+            if is_terminal(current["status"]) or current["expires_at"] > now:
+                return current
+            return (yield from expire_run(current, now))
+
+        row = await self.workplace.database.write(expire())
+        self.bells.ring(run_id, row["thread_id"])
+        return row
+
+    async def cancel(self, run_id: str, tenant: str) -> Row:
+        """Cancel a run.
+
+        Raises:
+            InvalidRequestError: It has ended, or is being cancelled already.
+        """
+        await self.look(run_id, tenant)
+        now = self.workplace.clock()
+
+        def ask() -> Transaction[Row]:
+            row = yield from run_row(run_id, tenant)
+            return (yield from request_cancel(row, now))
+
+        row = await self.workplace.database.write(ask())
+        if row["status"] == "cancelling":
+            self.executor.stop(run_id, "cancelled")
+        self.bells.ring(run_id, row["thread_id"])
+        return row
+
+    async def settled(self, run_id: str, tenant: str, timeout: float | None) -> Row:
+        """Wait until a run requires action or has ended.
+
+        Raises:
+            TimeoutError: It did neither in time.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        while True:
+            bell = self.bells.listen(run_id)
+            row = await self.look(run_id, tenant)
+            left = _LOOK_SECONDS if deadline is None else deadline - loop.time()
+            done = row["status"] == "requires_action" or is_terminal(row["status"])
+            await self.bells.heard(
+                run_id, bell, 0 if done else max(0.0, min(left, _LOOK_SECONDS))
+            )
+            if done:
+                return row
+            if deadline is not None and loop.time() >= deadline:
+                raise TimeoutError(
+                    f"Run {run_id} is still {row['status']} after {timeout} s; it goes "
+                    "on. Wait again, or cancel it."
+                )
+
+    # -- parts
+
+    def _claim(self, now: float) -> Claim:
+        return Claim(self.worker, now + self.workplace.settings.lease)
+
+    async def _create(
+        self,
+        request: RunRequest,
+        log: EventLog | None,
+        *,
+        claimed: bool,
+        own_tools: frozenset[str] = frozenset(),
+    ) -> _Created:
+        now = self.workplace.clock()
+        claim = self._claim(now) if claimed else None
+        bodies = [*request.messages, *(request.body.get("additional_messages") or ())]
+        messages = new_messages(bodies, self.workplace.new_id)
+        run_id = self.workplace.new_id(PREFIX)
+        created = await self.workplace.database.write(
+            self._insert(request, run_id, messages, claim, own_tools, now)
+        )
+        if created.stopped is not None:
+            self.executor.stop(created.stopped, "cancelled")
+            self.bells.ring(created.stopped)
+        if log is not None:
+            log.attempt = max(1, created.row["attempt"])
+            if created.thread is not None:
+                log.emit("thread.created", to_thread(created.thread))
+            run = to_run(created.row, status="queued")
+            log.emit("thread.run.created", run)
+            log.emit("thread.run.queued", run)
+        return created
+
+    def _insert(
+        self,
+        request: RunRequest,
+        run_id: str,
+        messages: Sequence[NewMessage],
+        claim: Claim | None,
+        own_tools: frozenset[str],
+        now: float,
+    ) -> Transaction[_Created]:
+        """Insert a run, and its thread if that is new; make room for it if asked."""
+        settings, body, tenant = self.workplace.settings, request.body, request.tenant
+        thread: Row | None = None
+        stopped: str | None = None
+        active: Row | None = None
+        if isinstance(request.thread, NewThread):
+            thread = yield from request.thread.insert()
+            thread_id, end = thread["id"], len(request.thread.messages)
+        else:
+            thread_id = request.thread
+            yield from thread_end(thread_id, tenant)
+            active = yield from active_run(thread_id, now)
+            mode = body.get("on_active_run") or settings.on_active_run
+            if active is not None and mode == "reject":
+                raise ActiveRunError(thread_id, active["id"])
+            if active is not None and mode == "cancel":
+                if active["status"] != "cancelling":
+                    asked = yield from request_cancel(active, now)
+                    stopped = asked["id"] if asked["status"] == "cancelling" else None
+                active = yield from active_run(thread_id, now)
+            end = yield from thread_end(thread_id, tenant)
+        check_room(thread_id, end, messages, settings.max_messages_per_thread)
+        assistant = yield from assistant_row(body["assistant_id"], tenant)
+        merged = RunSettings.merge(assistant, body, settings)
+        expires_after = body.get("expires_after")
+        run = NewRun(
+            id=run_id,
+            tenant=tenant,
+            thread_id=thread_id,
+            assistant_id=assistant["id"],
+            assistant_version=assistant["version"],
+            settings=merged._asdict(),
+            metadata=body.get("metadata") or {},
+            messages=messages,
+            required_tools=_required_tools(merged.tools, own_tools),
+            expires_after=settings.expires_after if expires_after is None else expires_after,
+            now=now,
+        )
+        row = yield from insert_run(run, claim, end=end, head=active is None)
+        return _Created(row, stopped, thread)
+
+    async def _submit(
+        self,
+        run_id: str,
+        tenant: str,
+        outputs: Sequence[Mapping[str, Any]],
+        log: EventLog | None,
+        *,
+        claim: Claim | None,
+    ) -> Submission:
+        now = self.workplace.clock()
+        submission = await self.workplace.database.write(
+            submit(run_id, tenant, outputs, claim, now)
+        )
+        if log is not None:
+            log.attempt = submission.row["attempt"] + (claim is None)
+            if submission.step is not None:
+                log.emit("thread.run.step.completed", submission.step)
+            log.emit("thread.run.queued", to_run(submission.row, status="queued"))
+        return submission
+
+    async def _turn(self, row: Row, *, claim: bool) -> Row:
+        """Wait until a waiting run holds its thread, or has ended waiting."""
+        run_id, tenant, thread_id = row["id"], row["tenant"], row["thread_id"]
+        while True:
+            bell = self.bells.listen(thread_id)
+            current = await self.look(run_id, tenant)
+            if current["head"] and current["status"] == "queued":
+                if not claim:
+                    return current
+                now = self.workplace.clock()
+                claimed = await self.workplace.database.write(
+                    claim_run(run_id, tenant, self._claim(now), now)
+                )
+                current = current if claimed is None else claimed
+            settled = current["status"] == "in_progress" or is_terminal(
+                current["status"]
+            )
+            await self.bells.heard(thread_id, bell, 0 if settled else _LOOK_SECONDS)
+            if settled:
+                return current
+
+    async def _cancel_quietly(self, row: Row) -> None:
+        try:
+            await self.cancel(row["id"], row["tenant"])
+        except (InvalidRequestError, StorageError):
+            logger.info("waiting_run_not_cancelled", extra={"run_id": row["id"]})
+
+    async def _execute(
+        self,
+        row: Row,
+        *,
+        log: EventLog | None = None,
+        config: RunnableConfig | None = None,
+        tools: Implementations | None = None,
+    ) -> Execution:
+        """Execute a claimed run; after a database error claim and try it again."""
+        try:
+            for delay in _STORAGE_RETRIES:
+                try:
+                    return await self.executor.execute(
+                        row, log=log, config=config, tools=tools
+                    )
+                except StorageError:
+                    logger.warning("run_requeued", extra={"run_id": row["id"]})
+                    await asyncio.sleep(delay)
+                    now = self.workplace.clock()
+                    again = await self.workplace.database.write(
+                        claim_run(row["id"], row["tenant"], self._claim(now), now)
+                    )
+                    if again is None:
+                        raise
+                    row = again
+            return await self.executor.execute(
+                row, log=log, config=config, tools=tools
+            )
+        finally:
+            self.bells.ring(row["id"], row["thread_id"])
+
+
+def _required_tools(
+    tools: Sequence[Mapping[str, Any]], own: frozenset[str]
+) -> list[str]:
+    """Return the tools without which no other process can go on with a run."""
+    return [
+        entry["function"]["name"]
+        for entry in tools
+        if entry["type"] == "function"
+        and (entry.get("run_on") == "engine" or entry["function"]["name"] in own)
+    ]

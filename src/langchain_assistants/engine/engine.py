@@ -1,0 +1,254 @@
+"""AssistantsEngine: opens, wires and closes everything; it has no rules of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from langchain_assistants.engine.assistants import Assistants
+from langchain_assistants.engine.conductor import Conductor
+from langchain_assistants.engine.dispatch import InProcessDispatcher
+from langchain_assistants.engine.executor import Executor
+from langchain_assistants.engine.messages import Messages
+from langchain_assistants.engine.models import ChatModelFactory, Models, fallbacks
+from langchain_assistants.engine.offloading import Offloading
+from langchain_assistants.engine.run_graph import RunGraphs
+from langchain_assistants.engine.run_saver import RunSaver
+from langchain_assistants.engine.runs import Runs
+from langchain_assistants.engine.steps import Steps
+from langchain_assistants.engine.threads import Threads
+from langchain_assistants.engine.toolset import Implementations, ToolLike
+from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
+from langchain_assistants.errors import ConfigurationError
+from langchain_assistants.settings import Settings
+from langchain_assistants.storage.schema import migrate
+from langchain_assistants.storage.sqlite import SQLiteDatabase
+
+if TYPE_CHECKING:
+    from langchain.agents.middleware import AgentMiddleware
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+logger = logging.getLogger(__name__)
+
+
+class AssistantsEngine:
+    """Assistants, threads, messages, runs and steps in a database of yours.
+
+    One object may be used from several threads and event loops.
+
+    Args:
+        url: `sqlite:///file.db`, `sqlite:///:memory:`; None: `Settings.database_url`.
+        chat_model: One model for every model name, or `factory(name, **params)`;
+            None: LangChain's `init_chat_model`.
+        model_map: Other names to use, as `{"gpt-4o": "anthropic:claude-..."}`.
+        model_fallbacks: Models to try when the run's own fails.
+        tools: Engine tools; they serve an assistant's tool entry that carries
+            `"run_on": "engine"` (extension).
+        middleware: LangChain agent middleware around every run.
+        embeddings: For file search; not available yet.
+        interpreter: For the code interpreter; not available yet.
+        retrieval: For file search; not available yet.
+        settings: Limits and defaults; None: from the environment.
+        recover: Whether to take over runs of processes that died.
+        clock: Returns seconds since the epoch.
+
+    Raises:
+        ConfigurationError: An argument cannot be used, or is not available yet.
+        StorageError: The database cannot be opened, or is newer than this version.
+
+    Example:
+        >>> from langchain_assistants.testing import ScriptedChatModel
+        >>> engine = AssistantsEngine(
+        ...     "sqlite:///:memory:", chat_model=ScriptedChatModel(["Hello!"])
+        ... )
+        >>> assistant = engine.assistants.create(model="scripted")
+        >>> thread = engine.threads.create(
+        ...     messages=[{"role": "user", "content": "Hi"}]
+        ... )
+        >>> run = engine.runs.create(thread.id, assistant_id=assistant.id)
+        >>> engine.runs.wait(run.id).status
+        'completed'
+        >>> [message.text for message in engine.messages.list(thread.id)]
+        ['Hello!', 'Hi']
+        >>> engine.close()
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        chat_model: BaseChatModel | ChatModelFactory | None = None,
+        model_map: Mapping[str, str] | None = None,
+        model_fallbacks: Sequence[str | BaseChatModel] = (),
+        tools: Sequence[ToolLike] = (),
+        middleware: Sequence[AgentMiddleware[Any, Any]] = (),
+        embeddings: str | Embeddings | None = None,
+        interpreter: object | None = None,
+        retrieval: object | None = None,
+        settings: Settings | None = None,
+        recover: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open the database, migrating it if it is older."""
+        for name, value in (
+            ("embeddings", embeddings),
+            ("interpreter", interpreter),
+            ("retrieval", retrieval),
+        ):
+            if value is not None:
+                raise not_available(f"AssistantsEngine({name}=...)")
+        self.settings = settings if settings is not None else Settings()
+        self.recover = recover
+        self.url = url or self.settings.resolved_database_url()
+        self.database = _open(self.url, self.settings)
+        self._offloading = Offloading(self.settings.tool_threads)
+        self._workplace = Workplace(self.database, self.settings, clock)
+        models = Models(chat_model, model_map or {}, self._offloading)
+        saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
+        graphs = RunGraphs(
+            saver,
+            middleware,
+            fallbacks(model_fallbacks, lambda name: models.resolve(name, {})),
+            self.settings,
+        )
+        self._conductor = Conductor(
+            self._workplace,
+            Executor(
+                self._workplace,
+                models,
+                graphs,
+                saver,
+                Implementations(tools, self._offloading),
+            ),
+            InProcessDispatcher(
+                self._workplace.portal, self.settings.max_concurrent_runs
+            ),
+        )
+        place, tenant = self._workplace, DEFAULT_TENANT
+        self.assistants = Assistants(place, tenant=tenant)
+        self.threads = Threads(place, tenant=tenant)
+        self.messages = Messages(place, tenant=tenant)
+        self.runs = Runs(place, tenant=tenant, conductor=self._conductor)
+        self.steps = Steps(place, tenant=tenant)
+
+    def implementations(self, tools: Sequence[ToolLike]) -> Implementations:
+        """Return tools in the form in which a caller's run takes them."""
+        return Implementations(tools, self._offloading)
+
+    @property
+    def conductor(self) -> Conductor:
+        """Who leads the runs; the faces of the engine start theirs here."""
+        return self._conductor
+
+    @property
+    def files(self) -> Any:
+        """Files; not available yet."""
+        raise not_available("engine.files")
+
+    @property
+    def vector_stores(self) -> Any:
+        """Vector stores; not available yet."""
+        raise not_available("engine.vector_stores")
+
+    def openai(self) -> Any:
+        """Return an `openai.OpenAI` on this engine; not available yet."""
+        raise not_available("engine.openai()")
+
+    def async_openai(self) -> Any:
+        """Return an `openai.AsyncOpenAI` on this engine; not available yet."""
+        raise not_available("engine.async_openai()")
+
+    def close(self) -> None:
+        """Cancel the runs that execute in the background and close the database."""
+        self._workplace.portal.stop()
+        self._offloading.close()
+        self.database.close()
+
+    async def aclose(self) -> None:
+        """Close the engine without blocking the loop."""
+        import anyio.to_thread
+
+        await anyio.to_thread.run_sync(self.close)
+
+    def __enter__(self) -> Self:
+        """Return the engine; leaving the block closes it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the engine."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the engine; leaving the block closes it."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the engine."""
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        """Name the database, without a password."""
+        return f"AssistantsEngine({make_url(self.url)!r})"
+
+
+def not_available(what: str) -> ConfigurationError:
+    """Return the error for a part that a later version brings."""
+    from langchain_assistants import __version__
+
+    return ConfigurationError(
+        f"{what} is not available in langchain-assistants {__version__} yet; see the "
+        "CHANGELOG for what is."
+    )
+
+
+def _open(url: str, settings: Settings) -> SQLiteDatabase:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(
+            f"'{url}' is not a database URL; use sqlite:///path/to/file.db (three "
+            "slashes for a relative path, four for an absolute one)."
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend.startswith("postgres"):
+        raise not_available("A PostgreSQL database")
+    if backend != "sqlite":
+        raise ConfigurationError(
+            f"The database '{backend}' is not supported; use sqlite:///..."
+        )
+    path = parsed.database or ":memory:"
+    if path != ":memory:":
+        path = os.fspath(Path(path).expanduser().absolute())
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return open_sqlite(path, settings)
+
+
+def open_sqlite(path: str, settings: Settings) -> SQLiteDatabase:
+    """Open a SQLite database, bringing it to this version's schema first."""
+    if path == ":memory:":
+        database = SQLiteDatabase(path, synchronous=settings.synchronous)
+        database.create_all()
+        return database
+    migrate(path, timeout=settings.busy_timeout)
+    return SQLiteDatabase(
+        path, synchronous=settings.synchronous, busy_timeout=settings.busy_timeout
+    )

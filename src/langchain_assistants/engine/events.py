@@ -1,0 +1,89 @@
+"""The numbered events of one live run, and those who listen to them."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from langchain_assistants.types.base import WireObject
+from langchain_assistants.types.events import RunEvent
+
+
+class EventLog:
+    """Events of one run in order, from one writer to any number of listeners.
+
+    Ids are `<attempt>.<number>`, dense within an attempt. A listener gets everything
+    from the first event on, whenever it joins, on whatever loop or thread it is.
+    """
+
+    def __init__(self, attempt: int = 1) -> None:
+        """Begin an empty log."""
+        self.attempt = attempt
+        self._events: list[RunEvent] = []
+        self._listeners: list[Callable[[RunEvent | None], None]] = []
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def emit(self, event: str, data: WireObject | None) -> None:
+        """Number an event and hand it to the listeners."""
+        with self._lock:
+            item = RunEvent(event, data, f"{self.attempt}.{len(self._events) + 1}")
+            self._events.append(item)
+            for listen in self._listeners:
+                listen(item)
+
+    def end(self) -> None:
+        """Tell every listener that nothing follows."""
+        with self._lock:
+            self._ended = True
+            for listen in self._listeners:
+                listen(None)
+            self._listeners.clear()
+
+    def _join(self, listen: Callable[[RunEvent | None], None]) -> None:
+        with self._lock:
+            for item in self._events:
+                listen(item)
+            if self._ended:
+                listen(None)
+            else:
+                self._listeners.append(listen)
+
+    def _leave(self, listen: Callable[[RunEvent | None], None]) -> None:
+        with self._lock:
+            if listen in self._listeners:
+                self._listeners.remove(listen)
+
+    async def follow(self) -> AsyncIterator[RunEvent]:
+        """Yield every event until the run stops, on the caller's loop."""
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+
+        def listen(item: RunEvent | None) -> None:
+            try:
+                here = asyncio.get_running_loop() is loop
+            except RuntimeError:
+                here = False
+            if here:
+                arrived.put_nowait(item)
+            else:
+                loop.call_soon_threadsafe(arrived.put_nowait, item)
+
+        self._join(listen)
+        try:
+            while (item := await arrived.get()) is not None:
+                yield item
+        finally:
+            self._leave(listen)
+
+    def follow_blocking(self) -> Iterator[RunEvent]:
+        """Yield every event until the run stops, blocking the caller's thread."""
+        arrived: queue.SimpleQueue[RunEvent | None] = queue.SimpleQueue()
+        self._join(arrived.put)
+        try:
+            while (item := arrived.get()) is not None:
+                yield item
+        finally:
+            self._leave(arrived.put)

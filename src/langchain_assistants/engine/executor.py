@@ -1,0 +1,527 @@
+"""Executes claimed runs to their next stop: an end, or `requires_action`.
+
+It owns deadlines, cancellation and what becomes of errors. Who delivers a run to it is
+the dispatcher's matter; what the graph does in a run is the run graph's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import anyio
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.types import Command, Interrupt
+
+from langchain_assistants.engine.announcer import Announcer
+from langchain_assistants.engine.events import EventLog
+from langchain_assistants.engine.history import (
+    Window,
+    read_window,
+    set_summary,
+    system_message,
+)
+from langchain_assistants.engine.message_rows import thread_end
+from langchain_assistants.engine.models import Models, can_call_tools
+from langchain_assistants.engine.provider_errors import last_error
+from langchain_assistants.engine.recorder import RunRecorder
+from langchain_assistants.engine.run_graph import (
+    CLIENT_CALL,
+    PromptBudgetExhausted,
+    RunContext,
+    RunGraph,
+    RunGraphs,
+    ToolFailed,
+    structured_tool_names,
+)
+from langchain_assistants.engine.run_rows import (
+    Ending,
+    Fenced,
+    expire_run,
+    mark_cancelling,
+    release_run,
+    run_row,
+    to_run,
+)
+from langchain_assistants.engine.run_saver import RunSaver
+from langchain_assistants.engine.run_settings import RunSettings
+from langchain_assistants.engine.step_rows import (
+    recorded_outputs,
+    steps_of,
+    to_draft,
+)
+from langchain_assistants.engine.toolset import Implementations, bind
+from langchain_assistants.engine.transitions import Trigger, is_terminal
+from langchain_assistants.engine.workplace import Workplace
+from langchain_assistants.errors import ConfigurationError, StorageError
+from langchain_assistants.storage.database import Row, Transaction, from_json
+from langchain_assistants.types.messages import Message
+from langchain_assistants.types.runs import Run
+
+logger = logging.getLogger(__name__)
+
+Reason = Literal["cancelled", "expired", "fenced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What came of executing a run.
+
+    Attributes:
+        run: The run at its stop.
+        messages: What it wrote on the way, oldest first.
+    """
+
+    run: Run
+    messages: Sequence[Message]
+
+
+@dataclass(slots=True)
+class _Running:
+    """A run that executes in this process."""
+
+    task: asyncio.Task[Row]
+    loop: asyncio.AbstractEventLoop
+    # Why it is stopped: never read from an exception, libraries swallow those.
+    reason: Reason | None = None
+
+
+class Executor:
+    """Executes runs of one engine, on whatever loop it is awaited."""
+
+    def __init__(
+        self,
+        workplace: Workplace,
+        models: Models,
+        graphs: RunGraphs,
+        saver: RunSaver,
+        tools: Implementations,
+    ) -> None:
+        """Take what runs are made of."""
+        self._workplace = workplace
+        self._models = models
+        self._graphs = graphs
+        self._saver = saver
+        self._tools = tools
+        self._running: dict[str, _Running] = {}
+
+    async def execute(
+        self,
+        row: Row,
+        *,
+        log: EventLog | None = None,
+        config: RunnableConfig | None = None,
+        tools: Implementations | None = None,
+    ) -> Execution:
+        """Execute a claimed run until it stops.
+
+        When the caller is cancelled the run is cancelled before the exception leaves.
+
+        Args:
+            row: The claimed run.
+            log: Where events go, if anybody listens.
+            config: Callbacks, tags and metadata for traces.
+            tools: Implementations bound to this run, besides the engine's.
+
+        Raises:
+            StorageError: The database failed; the run went back to the queue.
+        """
+        announcer = Announcer(log)
+        settings = RunSettings.of(row)
+        recorder = RunRecorder(
+            self._workplace,
+            row,
+            settings,
+            announcer,
+            structured_tools=structured_tool_names(settings.response_format),
+        )
+        announcer.run(to_run(row))
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(
+            self._drive(row, settings, recorder, config, tools), name=row["id"]
+        )
+        running = self._running[row["id"]] = _Running(task, loop)
+        try:
+            ended = await self._supervise(row, recorder, running)
+        finally:
+            self._running.pop(row["id"], None)
+            self._saver.drop(row["thread_id"])
+        return Execution(to_run(ended), recorder.messages)
+
+    def stop(self, run_id: str, reason: Reason) -> bool:
+        """Stop a run that executes in this process, from any thread.
+
+        Returns:
+            Whether it executes here; its row is then ended by its own task.
+        """
+        running = self._running.get(run_id)
+        if running is None:
+            return False
+
+        def cancel() -> None:
+            if running.reason is None:
+                running.reason = reason
+                running.task.cancel()
+
+        with contextlib.suppress(RuntimeError):  # its loop has just been closed
+            running.loop.call_soon_threadsafe(cancel)
+        return True
+
+    def executes(self, run_id: str) -> bool:
+        """Tell whether a run executes in this process."""
+        return run_id in self._running
+
+    async def _supervise(
+        self, row: Row, recorder: RunRecorder, running: _Running
+    ) -> Row:
+        """Wait for the run's task within the run's deadline, and tidy up after it."""
+        task = running.task
+        left = max(0.0, row["expires_at"] - self._workplace.clock())
+        try:
+            await asyncio.wait({task}, timeout=left)
+            if not task.done():
+                running.reason = "expired"
+        except BaseException:
+            # The caller went away (Ctrl-C, a cancelled task): its thread must not stay
+            # busy, and nothing may keep the exception from leaving.
+            running.reason = running.reason or "cancelled"
+            with anyio.CancelScope(shield=True):
+                await self._abandon(task)
+                with contextlib.suppress(StorageError):
+                    await self._end(row, recorder, Trigger.CANCEL)
+            raise
+        if running.reason is not None:
+            await self._abandon(task)
+            trigger = (
+                Trigger.EXPIRE if running.reason == "expired" else Trigger.CANCEL
+            )
+            if not (task.done() and not task.cancelled() and task.exception() is None):
+                return await self._end(row, recorder, trigger)
+        try:
+            return task.result()
+        except asyncio.CancelledError:
+            return await self._end(row, recorder, Trigger.CANCEL)
+        except Fenced:
+            return await self._settle(row, recorder)
+        except StorageError:
+            await self._release(row)
+            raise
+
+    async def _abandon(self, task: asyncio.Task[Row]) -> None:
+        """Cancel a task and give it a moment; one that will not stop is left behind."""
+        task.cancel()
+        await asyncio.wait({task}, timeout=self._workplace.settings.cancel_grace)
+        if not task.done():
+            logger.warning("run_task_abandoned", extra={"run_id": task.get_name()})
+            task.add_done_callback(_forget)
+
+    async def _end(self, row: Row, recorder: RunRecorder, trigger: Trigger) -> Row:
+        """End a run that was stopped, as cancelled or expired."""
+        try:
+            if trigger is Trigger.CANCEL:
+                await self._ask_to_cancel(row, recorder)
+            return await recorder.end(Ending(trigger))
+        except Fenced:
+            return await self._settle(row, recorder)
+
+    async def _ask_to_cancel(self, row: Row, recorder: RunRecorder) -> None:
+        """Mark the run `cancelling` if nobody has; its caller has just gone away."""
+        changed = await self._workplace.database.write(mark_cancelling(row))
+        if changed is not None:
+            recorder.announce_run(to_run(changed))
+
+    async def _settle(self, row: Row, recorder: RunRecorder) -> Row:
+        """Find out what became of a run that is no longer this task's."""
+        now = self._workplace.clock()
+
+        def read() -> Transaction[Row]:
+            return (yield from run_row(row["id"], row["tenant"]))
+
+        current = await self._workplace.database.read(read())
+        if current["attempt"] == row["attempt"] and current["status"] == "cancelling":
+            return await recorder.end(Ending(Trigger.CANCEL))
+        if not is_terminal(current["status"]) and current["expires_at"] <= now:
+            current = await self._workplace.database.write(expire_run(current, now))
+        recorder.announce_run(to_run(current))
+        return current
+
+    async def _release(self, row: Row) -> None:
+        """Give a run back after a database error; the deadline ends it if that fails."""
+        with anyio.CancelScope(shield=True), contextlib.suppress(StorageError):
+            await self._workplace.database.write(
+                release_run(row["id"], row["attempt"])
+            )
+
+    # -- the run itself
+
+    async def _drive(
+        self,
+        row: Row,
+        settings: RunSettings,
+        recorder: RunRecorder,
+        config: RunnableConfig | None,
+        tools: Implementations | None,
+    ) -> Row:
+        """Execute the graph and store how the run stops."""
+        self._saver.begin(row["thread_id"], recorder)
+        try:
+            interrupts = await self._run_graph(row, settings, recorder, config, tools)
+        except StorageError:
+            raise
+        except PromptBudgetExhausted:
+            return await recorder.end(_prompt_too_long(settings))
+        except Exception as error:
+            if caused := _storage_error(error):
+                raise caused from error
+            logger.info(
+                "run_failed",
+                extra={"run_id": row["id"], "error": type(error).__name__},
+            )
+            return await recorder.end(Ending(Trigger.FAIL, last_error(error)))
+        if interrupts:
+            return await recorder.require_action(
+                _required_action(interrupts), self._saver.queries(row["thread_id"])
+            )
+        if recorder.incomplete_reason is not None:
+            return await recorder.end(
+                Ending(Trigger.EXHAUST, incomplete_reason=recorder.incomplete_reason)
+            )
+        return await recorder.end(Ending(Trigger.COMPLETE))
+
+    async def _run_graph(
+        self,
+        row: Row,
+        settings: RunSettings,
+        recorder: RunRecorder,
+        config: RunnableConfig | None,
+        tools: Implementations | None,
+    ) -> list[Interrupt]:
+        """Run the graph from its input, its checkpoint or its answers on."""
+        toolset = bind(settings.tools, tools or _NO_TOOLS, self._tools)
+        recorder.client_functions = toolset.client_functions
+        model = self._model(settings, toolset.tools)
+        window = await self._load(row, settings, recorder)
+        graph = self._graphs.get(model, toolset.tools, settings.response_format)
+        context = RunContext(
+            recorder,
+            settings,
+            model,
+            system_message(settings.instructions, window.context),
+            self._models.call_settings(model, settings.model_params()),
+        )
+        run_config = _own_config(config, row)
+        graph_input = await self._graph_input(graph, row, recorder, window, run_config)
+        interrupts: list[Interrupt] = []
+        # Inside somebody's graph their config is current here; ours must not inherit
+        # its checkpointer, its namespace or its thread.
+        token = var_child_runnable_config.set(None)
+        try:
+            async for update in graph.astream(
+                graph_input,
+                run_config,
+                context=context,
+                stream_mode="updates",
+                durability="sync",
+            ):
+                for node, change in update.items():
+                    if node == "__interrupt__":
+                        interrupts.extend(change)
+                    elif node not in ("model", "tools"):
+                        _follow_middleware(change, recorder, window, row)
+        finally:
+            var_child_runnable_config.reset(token)
+        return interrupts
+
+    def _model(self, settings: RunSettings, tools: Sequence[Any]) -> Any:
+        model = self._models.resolve(settings.model, settings.model_params())
+        if tools and settings.tool_choice != "none" and not can_call_tools(model):
+            raise ConfigurationError(
+                f"The model '{settings.model}' ({type(model).__name__}) cannot call "
+                "tools, but the assistant has some; use another model, or remove them."
+            )
+        return model
+
+    async def _load(
+        self, row: Row, settings: RunSettings, recorder: RunRecorder
+    ) -> Window:
+        """Read the thread's window, and what an earlier attempt of the run left."""
+        database = self._workplace.database
+        limit = self._workplace.settings.history_messages
+        window = await database.read(
+            read_window(row["thread_id"], row["id"], row["cursor"], settings, limit)
+        )
+        recorder.history = {message.id or "": message for message in window.messages}
+        if row["attempt"] > 1:
+
+            def read() -> Transaction[tuple[Sequence[Row], dict[str, bytes], int]]:
+                steps = yield from steps_of(row["id"])
+                outputs = yield from recorded_outputs(row["id"])
+                end = yield from thread_end(row["thread_id"], row["tenant"])
+                return steps, outputs, end
+
+            steps, outputs, end = await database.read(read())
+            recorder.resume([to_draft(step) for step in steps], outputs, end)
+        return window
+
+    async def _graph_input(
+        self,
+        graph: RunGraph,
+        row: Row,
+        recorder: RunRecorder,
+        window: Window,
+        config: RunnableConfig,
+    ) -> Any:
+        """Return answers to interrupts, None to go on, or the messages to begin with."""
+        if recorder.resumed:
+            answers = (from_json(row["required_action"]) or {}).get("resume")
+            if answers:
+                return Command(resume=answers)
+            state = await graph.aget_state(config)
+            if state.next:
+                return None
+        return {"messages": window.messages}
+
+
+class _NoTools(Implementations):
+    def __init__(self) -> None:
+        self._by_name = {}
+
+
+_NO_TOOLS = _NoTools()
+
+
+def _own_config(config: RunnableConfig | None, row: Row) -> RunnableConfig:
+    """Return the graph's config: the caller's traces, our thread, nothing else."""
+    own: RunnableConfig = {
+        "configurable": {"thread_id": row["thread_id"]},
+        "run_name": "assistant_run",
+    }
+    given = config or {}
+    if callbacks := given.get("callbacks"):
+        own["callbacks"] = callbacks
+    own["tags"] = list(given.get("tags") or ())
+    own["metadata"] = {
+        **(given.get("metadata") or {}),
+        "assistant_id": row["assistant_id"],
+        "run_id": row["id"],
+        "thread_id": row["thread_id"],
+    }
+    if "max_concurrency" in given and given["max_concurrency"]:
+        own["max_concurrency"] = given["max_concurrency"]
+    return own
+
+
+def _required_action(interrupts: Sequence[Interrupt]) -> dict[str, Any]:
+    """Return what to store: the wire's action, and which interrupt each answer resumes.
+
+    Human-in-the-loop middleware interrupts before the calls do: its questions come
+    first, as an extension type of action.
+    """
+    calls, requests, by_id = [], [], {}
+    for item in interrupts:
+        value = item.value
+        if isinstance(value, Mapping) and CLIENT_CALL in value:
+            call_id = value[CLIENT_CALL]
+            function = {"name": value["name"], "arguments": value["arguments"]}
+            calls.append({"id": call_id, "type": "function", "function": function})
+            by_id[call_id] = item.id
+        else:
+            requests.append({"id": item.id, "value": value})
+            by_id[item.id] = item.id
+    if requests:
+        action: dict[str, Any] = {"type": "approval", "approval": {"requests": requests}}
+        if calls:
+            action["submit_tool_outputs"] = {"tool_calls": calls}
+    else:
+        action = {
+            "type": "submit_tool_outputs",
+            "submit_tool_outputs": {"tool_calls": calls},
+        }
+    return {"action": action, "interrupts": by_id}
+
+
+def _follow_middleware(
+    change: Any, recorder: RunRecorder, window: Window, row: Row
+) -> None:
+    """Keep what the user's middleware made of the messages."""
+    changes = change if isinstance(change, list) else [change]
+    for part in changes:
+        messages = part.get("messages") if isinstance(part, Mapping) else None
+        if isinstance(messages, BaseMessage):
+            messages = [messages]
+        if not isinstance(messages, list):
+            continue
+        if any(_removes_all(message) for message in messages):
+            _keep_summary(messages, recorder, window, row)
+            continue
+        for message in messages:
+            original = recorder.history.get(getattr(message, "id", None) or "")
+            if isinstance(message, HumanMessage) and original is not None:
+                if message.content != original.content:
+                    recorder.shown(message.id or "", _wire_content(message))
+            elif isinstance(message, AIMessage):
+                recorder.revised(message)
+
+
+def _removes_all(message: object) -> bool:
+    return isinstance(message, RemoveMessage) and message.id == REMOVE_ALL_MESSAGES
+
+
+def _keep_summary(
+    messages: Sequence[BaseMessage], recorder: RunRecorder, window: Window, row: Row
+) -> None:
+    """Keep a summary that replaced the oldest messages, with how far it reaches.
+
+    Without it the next run would read, and summarise, the same messages again.
+    """
+    kept = [m for m in messages if not isinstance(m, RemoveMessage)]
+    ids = [message.id or "" for message in window.messages]
+    first_kept = next((m.id for m in kept if m.id in window.positions), None)
+    if first_kept is None:
+        replaced, prefix = ids, [m for m in kept if isinstance(m, HumanMessage)][:1]
+    else:
+        replaced = ids[: ids.index(first_kept)]
+        prefix = kept[: [m.id for m in kept].index(first_kept)]
+    through = next((i for i in reversed(replaced) if i in window.positions), None)
+    if through is not None and prefix:
+        recorder.also(
+            set_summary(row["thread_id"], through, window.positions[through], prefix)
+        )
+
+
+def _wire_content(message: BaseMessage) -> list[dict[str, Any]]:
+    text = {"value": str(message.text), "annotations": []}
+    return [{"type": "text", "text": text}]
+
+
+def _prompt_too_long(settings: RunSettings) -> Ending:
+    if settings.max_prompt_tokens is not None:
+        return Ending(Trigger.EXHAUST, incomplete_reason="max_prompt_tokens")
+    message = (
+        f"The newest message does not fit into the context window of the model "
+        f"'{settings.model}'; shorten it, or use a model with a larger window."
+    )
+    return Ending(Trigger.FAIL, {"code": "invalid_prompt", "message": message})
+
+
+def _storage_error(error: BaseException) -> StorageError | None:
+    """Find a database error that a library has wrapped in its own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, StorageError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _forget(task: asyncio.Task[Row]) -> None:
+    """Take an abandoned task's exception, so that nobody is told of it at exit."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,284 @@
+"""What a run shows to the model of the thread so far, as LangChain messages.
+
+Messages and tool calls are read by cursor, so a turn costs the same in a thread of a
+hundred messages and of a hundred thousand. Every call comes with an output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    messages_from_dict,
+    messages_to_dict,
+)
+from langchain_core.messages.utils import count_tokens_approximately, trim_messages
+from sqlalchemy import select, text, update
+
+from langchain_assistants.engine.run_settings import RunSettings
+from langchain_assistants.storage.database import (
+    Row,
+    Statement,
+    Transaction,
+    from_json,
+    param,
+    to_json,
+)
+from langchain_assistants.storage.tables import messages, run_steps, threads
+
+_WINDOW = Statement(
+    select(
+        messages.c.seq,
+        messages.c.id,
+        messages.c.role,
+        messages.c.run_id,
+        messages.c.content,
+        messages.c.model_content,
+    )
+    .where(
+        messages.c.thread_id == param("thread_id"),
+        messages.c.seq >= param("low"),
+        messages.c.seq <= param("cursor"),
+    )
+    .order_by(messages.c.seq.desc())
+    .limit(param("limit"))
+)
+_TOOL_CALLS = Statement(
+    select(
+        run_steps.c.id,
+        run_steps.c.run_id,
+        run_steps.c.position,
+        run_steps.c.status,
+        run_steps.c.details,
+    )
+    .where(
+        run_steps.c.thread_id == param("thread_id"),
+        # Literal, as in the partial index that serves it.
+        text("type = 'tool_calls'"),
+        run_steps.c.position >= param("low"),
+        run_steps.c.position <= param("cursor"),
+        run_steps.c.run_id != param("run_id"),
+    )
+    .order_by(run_steps.c.position, run_steps.c.created_at, run_steps.c.seq)
+)
+_THREAD = Statement(
+    select(threads.c.context, threads.c.summary).where(threads.c.id == param("id"))
+)
+_SET_SUMMARY = Statement(
+    update(threads).where(threads.c.id == param("id")).values(summary=param("summary"))
+)
+
+_MISSING_OUTPUT = "Error: the run ended as {status} before this call had an output."
+
+
+@dataclass(slots=True)
+class Window:
+    """The part of a thread that a run shows to the model.
+
+    Attributes:
+        messages: Oldest first; human first, every tool call followed by its outputs.
+        positions: By id, the number of the thread message an entry is or follows.
+        context: The thread's own context, to be rendered into the prompt.
+    """
+
+    messages: list[BaseMessage] = field(default_factory=list)
+    positions: dict[str, int] = field(default_factory=dict)
+    context: Mapping[str, Any] | None = None
+
+
+def read_window(
+    thread_id: str, run_id: str, cursor: int, settings: RunSettings, limit: int
+) -> Transaction[Window]:
+    """Read what a run on a thread may show to the model.
+
+    Args:
+        thread_id: The thread.
+        run_id: The run; its own tool calls are in its state, not in the history.
+        cursor: Number of the newest message that the run answers.
+        settings: Say how many messages, and whether tool calls are shown.
+        limit: Most messages, unless the run asks for `last_messages`.
+    """
+    thread = (yield _THREAD(id=thread_id))[0]
+    summary = from_json(thread["summary"]) or {}
+    strategy = settings.truncation_strategy
+    if strategy["type"] == "last_messages":
+        limit = strategy["last_messages"]
+    low = summary.get("seq", 0)
+    rows = yield _WINDOW(thread_id=thread_id, low=low, cursor=cursor, limit=limit)
+    steps: Sequence[Row] = ()
+    if settings.history == "full":
+        if len(rows) == limit and rows:
+            low = rows[-1]["seq"]
+        steps = yield _TOOL_CALLS(
+            thread_id=thread_id, low=low, cursor=cursor, run_id=run_id
+        )
+    entries = list(_entries(list(reversed(rows)), steps))
+    window = Window(context=from_json(thread["context"]))
+    if summary:
+        entries = _after(entries, summary["through"])
+        window.messages = list(messages_from_dict(summary["messages"]))
+    # A window that cuts through a turn begins with the next user message.
+    started = bool(window.messages)
+    for seq, message in entries:
+        started = started or isinstance(message, HumanMessage)
+        if started:
+            window.messages.append(message)
+            window.positions[message.id or ""] = seq
+    return window
+
+
+def set_summary(
+    thread_id: str, through: str, seq: int, prefix: Sequence[BaseMessage]
+) -> Transaction[None]:
+    """Keep what a middleware made of the messages up to and with `through`."""
+    summary = {"through": through, "seq": seq, "messages": messages_to_dict(prefix)}
+    yield _SET_SUMMARY(id=thread_id, summary=to_json(summary))
+
+
+def system_message(
+    instructions: str | None, context: Mapping[str, Any] | None
+) -> SystemMessage | None:
+    """Render instructions and the thread's context; None where there is neither."""
+    parts = [instructions] if instructions else []
+    if context:
+        lines = [
+            f"- {name}: {value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in context.items()
+        ]
+        parts.append("\n".join(["Context of this conversation:", *lines]))
+    return SystemMessage("\n\n".join(parts)) if parts else None
+
+
+def fit(
+    history: Sequence[BaseMessage],
+    max_tokens: int,
+    count: Callable[[Sequence[BaseMessage]], int] = count_tokens_approximately,
+) -> list[BaseMessage]:
+    """Keep the newest messages that fit, from a user message on; maybe none.
+
+    Args:
+        history: Oldest first.
+        max_tokens: The budget, in approximate tokens.
+        count: How tokens are counted.
+    """
+    if count(history) <= max_tokens:
+        return list(history)
+    return trim_messages(
+        history,
+        max_tokens=max_tokens,
+        strategy="last",
+        start_on="human",
+        token_counter=count,
+    )
+
+
+def _entries(
+    rows: Sequence[Row], steps: Sequence[Row]
+) -> Iterator[tuple[int, BaseMessage]]:
+    """Merge messages and tool calls into the order in which they happened."""
+    pending = iter(steps)
+    step = next(pending, None)
+    first = rows[0]["seq"] if rows else None
+    while step is not None and (first is None or step["position"] < first):
+        yield from _tool_turn(step, None)
+        step = next(pending, None)
+    for row in rows:
+        message = _message(row)
+        while step is not None and step["position"] == row["seq"]:
+            # Text and calls of one model answer are one message again.
+            said = message if step["run_id"] == row["run_id"] else None
+            if said is None and message is not None:
+                yield row["seq"], message
+            message = None
+            yield from _tool_turn(step, said)
+            step = next(pending, None)
+        if message is not None:
+            yield row["seq"], message
+
+
+def _message(row: Row) -> BaseMessage | None:
+    content = _model_content(from_json(row["model_content"] or row["content"]))
+    if row["role"] == "user":
+        return HumanMessage(content, id=row["id"])
+    return AIMessage(content, id=row["id"]) if content else None
+
+
+def _model_content(parts: Sequence[Mapping[str, Any]]) -> str | list[Any]:
+    """Return content parts in LangChain's form; one text as a plain string."""
+    blocks: list[Any] = []
+    for part in parts:
+        kind = part["type"]
+        if kind == "text":
+            blocks.append({"type": "text", "text": part["text"]["value"]})
+        elif kind == "refusal":
+            blocks.append({"type": "text", "text": part["refusal"]})
+        elif kind == "image_url":
+            blocks.append({"type": "image_url", "image_url": part["image_url"]})
+        else:
+            file_id = part["image_file"]["file_id"]
+            blocks.append({"type": "text", "text": f"[image {file_id}]"})
+    if len(blocks) == 1 and blocks[0]["type"] == "text":
+        text: str = blocks[0]["text"]
+        return text
+    return blocks
+
+
+def _tool_turn(
+    step: Row, said: BaseMessage | None
+) -> Iterator[tuple[int, BaseMessage]]:
+    calls: list[ToolCall] = []
+    outputs: list[ToolMessage] = []
+    for call in from_json(step["details"])["tool_calls"]:
+        name, arguments, output = function_of(call)
+        calls.append(ToolCall(name=name, args=_arguments(arguments), id=call["id"]))
+        missing = output is None
+        outputs.append(
+            ToolMessage(
+                _MISSING_OUTPUT.format(status=step["status"]) if missing else output,
+                name=name,
+                tool_call_id=call["id"],
+                id=f"{step['id']}:{call['id']}",
+                status="error" if missing else "success",
+            )
+        )
+    answer_id = step["id"] if said is None else said.id
+    content = "" if said is None else said.content
+    position = step["position"]
+    yield position, AIMessage(content, tool_calls=calls, id=answer_id)
+    for output_message in outputs:
+        yield position, output_message
+
+
+def function_of(call: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """Return name, arguments and output of a stored call, whatever its type."""
+    kind = call["type"]
+    details = call[kind]
+    if kind == "function":
+        return details["name"], details["arguments"], details["output"]
+    return kind, to_json({"input": details.get("input", "")}), to_json(details)
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _after(
+    entries: Sequence[tuple[int, BaseMessage]], through: str
+) -> list[tuple[int, BaseMessage]]:
+    for index, (_, message) in enumerate(entries):
+        if message.id == through:
+            return list(entries[index + 1 :])
+    return list(entries)

@@ -1,0 +1,105 @@
+"""Threads for synchronous tools and models, so that they never wait for each other.
+
+asyncio's default pool has cpu + 4 threads: on two cores eight parallel tools would take
+two waves. The pool of a caller's own loop is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.tools import BaseTool
+
+T = TypeVar("T")
+
+
+class Offloading:
+    """Gives synchronous tools and models a coroutine that uses a pool of its own."""
+
+    def __init__(self, threads: int) -> None:
+        """Prepare the pool; threads start when they are needed."""
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix="langchain-assistants-tool"
+        )
+        self._classes: dict[type, type] = {}
+
+    async def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Execute a function on the pool, with the caller's context variables.
+
+        When the wait is cancelled the thread is abandoned and its result discarded.
+        """
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, functools.partial(context.run, function, *args, **kwargs)
+        )
+
+    def tool(self, tool: BaseTool) -> BaseTool:
+        """Return the tool, or an equal one that does not block the loop."""
+        function = getattr(tool, "func", None)
+        if function is not None and hasattr(tool, "coroutine"):
+            if tool.coroutine is not None:
+                return tool
+            return tool.model_copy(update={"coroutine": self._coroutine(function)})
+        if type(tool)._arun is BaseTool._arun:  # noqa: SLF001
+            return cast("BaseTool", self._alias(tool, "_run", "_arun"))
+        return tool
+
+    def model(self, model: BaseChatModel) -> BaseChatModel:
+        """Return the model, or an alias of it that does not block the loop."""
+        if (
+            type(model)._agenerate is BaseChatModel._agenerate  # noqa: SLF001
+            and type(model)._astream is BaseChatModel._astream  # noqa: SLF001
+        ):
+            return cast(
+                "BaseChatModel", self._alias(model, "_generate", "_agenerate")
+            )
+        return model
+
+    def close(self) -> None:
+        """Let go of the threads; one that is blocked is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _coroutine(self, function: Callable[..., T]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def coroutine(*args: Any, **kwargs: Any) -> T:
+            return await self.call(function, *args, **kwargs)
+
+        return coroutine
+
+    def _alias(self, original: Any, sync_name: str, async_name: str) -> Any:
+        """Return an object that is the original but for one coroutine.
+
+        Both share their state: what the tool remembers of a call is seen by its owner.
+        """
+        base = type(original)
+        if base not in self._classes:
+            self._classes[base] = self._subclass(base, sync_name, async_name)
+        alias = object.__new__(self._classes[base])
+        object.__setattr__(alias, "__dict__", original.__dict__)
+        for slot in (
+            "__pydantic_fields_set__",
+            "__pydantic_extra__",
+            "__pydantic_private__",
+        ):
+            object.__setattr__(alias, slot, getattr(original, slot, None))
+        return alias
+
+    def _subclass(self, base: type, sync_name: str, async_name: str) -> type:
+        offload = self.call
+
+        # Its signature tells LangChain which managers and configs to pass.
+        @functools.wraps(getattr(base, sync_name))
+        async def coroutine(self: Any, *args: Any, **kwargs: Any) -> Any:
+            manager = kwargs.get("run_manager")
+            if hasattr(manager, "get_sync"):
+                kwargs["run_manager"] = manager.get_sync()
+            return await offload(getattr(self, sync_name), *args, **kwargs)
+
+        namespace = {async_name: coroutine, "__module__": base.__module__}
+        return type(base)(base.__name__, (base,), namespace)

@@ -1,0 +1,149 @@
+"""The bridge from synchronous callers to the async engine: one loop on one thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.from_thread import BlockingPortal
+
+from langchain_assistants.errors import ConfigurationError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# How long a call that was interrupted (Ctrl-C) may tidy up in the loop.
+_TIDY_UP_SECONDS = 10.0
+
+
+class Portal:
+    """An event loop on a daemon thread that synchronous callers reach.
+
+    A call copies the caller's context variables, so LangChain traces nest. The thread
+    is a daemon: anyio's own `start_blocking_portal` would keep the process alive.
+    """
+
+    def __init__(self) -> None:
+        """Start nothing; the thread starts with the first call."""
+        self._lock = threading.Lock()
+        self._portal: BlockingPortal | None = None
+        self._background: TaskGroup | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def _opened(self) -> BlockingPortal:
+        portal = self._portal
+        if portal is not None:
+            return portal
+        with self._lock:
+            if self._stopped:
+                raise ConfigurationError("The engine is closed; open a new one.")
+            if self._portal is None:
+                ready = threading.Event()
+                opened: list[BlockingPortal] = []
+
+                async def serve() -> None:
+                    async with BlockingPortal() as portal:
+                        async with anyio.create_task_group() as background:
+                            self._background = background
+                            opened.append(portal)
+                            ready.set()
+                            await portal.sleep_until_stopped()
+                            background.cancel_scope.cancel()
+
+                self._thread = threading.Thread(
+                    target=anyio.run,
+                    args=(serve,),
+                    name="langchain-assistants-portal",
+                    daemon=True,
+                )
+                self._thread.start()
+                ready.wait()
+                self._portal = opened[0]
+            return self._portal
+
+    def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Execute a coroutine function on the portal's loop and wait for its result.
+
+        When the wait is interrupted (KeyboardInterrupt) the coroutine is cancelled and
+        may tidy up before the interrupt goes on.
+
+        Raises:
+            ConfigurationError: Called from the portal's own loop, where waiting would
+                never end; await the async method there.
+        """
+        if threading.current_thread() is self._thread:
+            raise ConfigurationError(
+                "A synchronous method was called on the engine's own event loop, where "
+                "it would wait for itself; await its async twin instead (`acreate` for "
+                "`create`, `ainvoke` for `invoke`)."
+            )
+        finished = threading.Event()
+
+        async def task() -> T:
+            try:
+                return await function()
+            finally:
+                finished.set()
+
+        future = self._opened().start_task_soon(task)
+        try:
+            return future.result()
+        except BaseException:
+            if not finished.is_set():
+                future.cancel()
+                finished.wait(_TIDY_UP_SECONDS)
+            raise
+
+    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Execute a coroutine function on the portal's loop in the background."""
+        portal = self._opened()
+        assert self._background is not None
+        if threading.current_thread() is self._thread:
+            self._background.start_soon(function)
+        else:
+            portal.call(self._background.start_soon, function)
+
+    def stop(self) -> None:
+        """Cancel what still runs on the loop and end its thread."""
+        with self._lock:
+            self._stopped = True
+            portal, self._portal = self._portal, None
+        if portal is None or self._thread is None:
+            return
+        if threading.current_thread() is self._thread:
+            raise ConfigurationError(
+                "The engine cannot be closed from its own event loop."
+            )
+        portal.call(portal.stop, True)
+        self._thread.join()
+
+
+class HasPortal(Protocol):
+    """What the synchronous twin of a method needs of its object."""
+
+    @property
+    def portal(self) -> Portal:
+        """The portal of the engine."""
+        ...
+
+
+S = TypeVar("S", bound=HasPortal)
+
+
+def blocking(
+    method: Callable[Concatenate[S, P], Awaitable[T]],
+) -> Callable[Concatenate[S, P], T]:
+    """Return the synchronous twin of an async method: one bridge, no second code."""
+
+    @wraps(method)
+    def twin(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.portal.call(lambda: method(self, *args, **kwargs))
+
+    twin.__name__ = method.__name__.removeprefix("a")
+    twin.__qualname__ = twin.__qualname__.replace(method.__name__, twin.__name__)
+    return twin

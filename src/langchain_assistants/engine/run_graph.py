@@ -1,0 +1,441 @@
+"""The LangGraph graph that executes a run: create_agent with our middleware around it.
+
+It knows models, tools and hooks; what they did is recorded by the run's recorder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    AgentState,
+    ModelFallbackMiddleware,
+    ModelRequest,
+    ModelResponse,
+)
+from langchain.agents.middleware._retry import calculate_delay
+from langchain.agents.middleware.types import ExtendedModelResponse
+from langchain.agents.structured_output import AutoStrategy
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
+from langchain_core.tools import BaseTool
+from langchain_core.tracers._streaming import _StreamingCallbackHandler
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.types import Command, interrupt
+
+from langchain_assistants.engine.models import input_limit, is_openai, output_limit
+from langchain_assistants.engine.provider_errors import is_transient, retry_after
+from langchain_assistants.engine.recorder import RunRecorder
+from langchain_assistants.engine.run_saver import strict_serializer
+from langchain_assistants.engine.run_settings import RunSettings
+from langchain_assistants.settings import Settings
+
+RunGraph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
+_ModelHandler: TypeAlias = Callable[
+    [ModelRequest[Any]], Awaitable[ModelResponse[Any]]
+]
+_ToolResult: TypeAlias = ToolMessage | Command[Any]
+_ToolHandler: TypeAlias = Callable[[ToolCallRequest], Awaitable[_ToolResult]]
+
+CLIENT_CALL = "langchain_assistants_client_call"
+"""Marks, in an interrupt's value, a function that the run's caller executes."""
+
+_SERIALIZER = strict_serializer()
+
+
+@dataclass(slots=True)
+class RunContext:
+    """What the hooks of one run need; LangGraph's `context`, never checkpointed.
+
+    Attributes:
+        recorder: Hears what happens.
+        settings: What was asked for.
+        model: The run's model; the graph serves every model.
+        system: Instructions and the thread's context.
+        call_settings: Passed with each model call.
+    """
+
+    recorder: RunRecorder
+    settings: RunSettings
+    model: BaseChatModel
+    system: SystemMessage | None
+    call_settings: dict[str, Any]
+
+
+class ToolFailed(Exception):
+    """A tool failed and the run is to end with it (`tool_errors="fail"`)."""
+
+    def __init__(self, name: str, call_id: str, cause: Exception) -> None:
+        """Name the tool and its call."""
+        super().__init__(
+            f"Tool '{name}' (call {call_id}) failed: {type(cause).__name__}: {cause}"
+        )
+
+
+class PromptBudgetExhausted(Exception):
+    """Nothing of the thread fits into what is left of `max_prompt_tokens`."""
+
+
+class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
+    """Prepares model calls and guards tool calls; the outermost middleware.
+
+    It has wrap hooks only: a before or after hook would add a superstep to each turn.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name in traces."""
+        return "run"
+
+    async def awrap_model_call(
+        self, request: ModelRequest[RunContext], handler: _ModelHandler
+    ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+        """Ask the run's model as the run says, and record the answer."""
+        run = request.runtime.context
+        response = await handler(_prepared(request, run))
+        for index, message in enumerate(response.result):
+            if isinstance(message, AIMessage):
+                structured = response.structured_response
+                if structured is None and len(response.result) > 1:
+                    break  # a structured answer that did not parse: the model tries again
+                response.result[index] = run.recorder.answered(message, structured)
+                break
+        if run.recorder.incomplete_reason is None:
+            return response
+        return ExtendedModelResponse(response, Command(update={"jump_to": "end"}))
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: _ToolHandler
+    ) -> _ToolResult:
+        """Answer a call: by the tool, the ledger, the caller, or with an error."""
+        run: RunContext = request.runtime.context
+        recorder, call = run.recorder, request.tool_call
+        call_id, name = call["id"] or "", call["name"]
+        recorded: bytes | None = None
+        result: _ToolResult
+        if problem := recorder.is_malformed(_newest_answer(request.state), call_id):
+            result = _error_message(call_id, name, problem)
+        elif recorder.is_client_function(name):
+            arguments = recorder.arguments_of(call_id) or json.dumps(call["args"])
+            # The graph stops here; the run's caller resumes it with the output.
+            output = interrupt(
+                {CLIENT_CALL: call_id, "name": name, "arguments": arguments}
+            )
+            return ToolMessage(output, name=name, tool_call_id=call_id)
+        elif call_id in recorder.outputs:
+            result = _SERIALIZER.loads_typed(("msgpack", recorder.outputs[call_id]))
+        else:
+            try:
+                result = await handler(request)
+            except GraphBubbleUp:
+                raise
+            except Exception as error:
+                if run.settings.tool_errors == "fail":
+                    raise ToolFailed(name, call_id, error) from error
+                result = _error_message(call_id, name, f"{type(error).__name__}: {error}")
+            recorded = _serialized(result, call_id, name)
+        await recorder.tool_output(call_id, _shown_output(result, call_id), recorded)
+        return result
+
+
+class ProviderRetryMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
+    """Tries a model call again after a transient error, as late as the provider asks.
+
+    LangChain's ModelRetryMiddleware does not know Retry-After; the back-off is its.
+    An answer that a listener has begun to hear is not begun again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Take attempts and delays from the settings."""
+        super().__init__()
+        self._settings = settings
+
+    async def awrap_model_call(
+        self, request: ModelRequest[RunContext], handler: _ModelHandler
+    ) -> ModelResponse[Any]:
+        """Call the model up to 1 + model_retries times."""
+        settings = self._settings
+        recorder = request.runtime.context.recorder
+        for attempt in range(settings.model_retries):
+            try:
+                return await handler(request)
+            except Exception as error:
+                asked = retry_after(error) or 0.0
+                if (
+                    isinstance(error, GraphBubbleUp)
+                    or not is_transient(error)
+                    or recorder.streamed
+                    or asked > settings.max_retry_delay
+                ):
+                    raise
+                delay = calculate_delay(
+                    attempt,
+                    backoff_factor=2.0,
+                    initial_delay=settings.retry_delay,
+                    max_delay=settings.max_retry_delay,
+                    jitter=True,
+                )
+                await asyncio.sleep(max(asked, delay))
+        return await handler(request)
+
+
+class TokenMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
+    """Lets listeners hear the model while it answers; the innermost middleware.
+
+    A handler on the graph would hear every model that a tool or middleware asks too.
+    """
+
+    async def awrap_model_call(
+        self, request: ModelRequest[RunContext], handler: _ModelHandler
+    ) -> ModelResponse[Any]:
+        """Attach the recorder to this very call."""
+        recorder = request.runtime.context.recorder
+        recorder.begin_turn()
+        if not recorder.listening:
+            return await handler(request)
+        model = request.model
+        own = model.callbacks
+        handlers = own if isinstance(own, list) else []
+        listening = model.model_copy(
+            update={"callbacks": [*handlers, _ChunkHandler(recorder)]}
+        )
+        return await handler(request.override(model=listening))
+
+
+class _ChunkHandler(AsyncCallbackHandler, _StreamingCallbackHandler):
+    """Passes chunks on; being a streaming handler makes the model stream."""
+
+    run_inline = True
+
+    def __init__(self, recorder: RunRecorder) -> None:
+        self._recorder = recorder
+
+    async def on_llm_new_token(
+        self,
+        token: str | list[str | dict[str, Any]],
+        *,
+        chunk: GenerationChunk | ChatGenerationChunk | None = None,
+        **_: Any,
+    ) -> None:
+        if isinstance(chunk, ChatGenerationChunk):
+            message = chunk.message
+            if isinstance(message, AIMessageChunk):
+                self._recorder.chunk(message)
+
+    def tap_output_aiter(self, run_id: Any, output: Any) -> Any:
+        """Leave the output as it is (required of streaming handlers)."""
+        return output
+
+    def tap_output_iter(self, run_id: Any, output: Any) -> Any:
+        """Leave the output as it is (required of streaming handlers)."""
+        return output
+
+
+class RunGraphs:
+    """Builds run graphs and remembers them: compiling costs a third of a turn.
+
+    Args:
+        saver: The checkpointer of all of them.
+        middleware: The user's, between ours.
+        fallbacks: Models to try when the run's own fails.
+        settings: Retries.
+    """
+
+    _MOST = 128
+
+    def __init__(
+        self,
+        saver: BaseCheckpointSaver[Any],
+        middleware: Sequence[AgentMiddleware[Any, Any]],
+        fallbacks: Sequence[BaseChatModel],
+        settings: Settings,
+    ) -> None:
+        """Build nothing yet."""
+        self._saver = saver
+        inner: list[AgentMiddleware[Any, Any]] = [*middleware]
+        if fallbacks:
+            inner.append(ModelFallbackMiddleware(*fallbacks))
+        inner += [ProviderRetryMiddleware(settings), TokenMiddleware()]
+        self._middleware = [RunMiddleware(), *inner]
+        self._graphs: dict[Any, tuple[RunGraph, Sequence[object]]] = {}
+
+    def get(
+        self,
+        model: BaseChatModel,
+        tools: Sequence[BaseTool | Mapping[str, Any]],
+        response_format: Any,
+    ) -> RunGraph:
+        """Return the graph for these tools and this kind of answer.
+
+        Args:
+            model: Any model; the run's own replaces it in each call.
+            tools: Tools to execute, and dicts of functions the caller executes.
+            response_format: As on the wire.
+        """
+        key = (
+            tuple(
+                id(tool) if isinstance(tool, BaseTool) else json.dumps(tool)
+                for tool in tools
+            ),
+            json.dumps(response_format),
+        )
+        known = self._graphs.get(key)
+        if known is None:
+            graph: RunGraph = create_agent(
+                model,
+                [t if isinstance(t, BaseTool) else dict(t) for t in tools],
+                middleware=self._middleware,
+                response_format=_strategy(response_format),
+                context_schema=RunContext,
+                checkpointer=self._saver,
+            )
+            while len(self._graphs) >= self._MOST:
+                self._graphs.pop(next(iter(self._graphs)), None)
+            # The tools are kept with it: an id is unique only while its object lives.
+            known = self._graphs[key] = graph, list(tools)
+        return known[0]
+
+
+def structured_tool_names(response_format: Any) -> frozenset[str]:
+    """Return the tools by which a model without native support answers in JSON."""
+    strategy = _strategy(response_format)
+    return frozenset() if strategy is None else frozenset({strategy.schema["title"]})
+
+
+def _strategy(response_format: Any) -> AutoStrategy[Any] | None:
+    if (
+        not isinstance(response_format, Mapping)
+        or response_format["type"] != "json_schema"
+    ):
+        return None
+    wanted = response_format["json_schema"]
+    schema = {"type": "object", "properties": {}, **(wanted.get("schema") or {})}
+    schema["title"] = wanted["name"]
+    if wanted.get("description"):
+        schema.setdefault("description", wanted["description"])
+    return AutoStrategy(schema)
+
+
+def _prepared(
+    request: ModelRequest[RunContext], run: RunContext
+) -> ModelRequest[RunContext]:
+    """Return the request with the run's model, prompt and settings.
+
+    Raises:
+        PromptBudgetExhausted: The prompt does not fit what is left of its budget.
+    """
+    settings, recorder = run.settings, run.recorder
+    changes: dict[str, Any] = {"model": run.model}
+    system = run.system
+    if settings.response_format == {"type": "json_object"} and not is_openai(run.model):
+        order = "Answer with one JSON object and nothing else."
+        system = SystemMessage(f"{system.content}\n\n{order}" if system else order)
+    if system is not None:
+        changes["system_message"] = system
+    calls = dict(run.call_settings)
+    if settings.response_format == {"type": "json_object"} and is_openai(run.model):
+        calls["response_format"] = settings.response_format
+    if not settings.parallel_tool_calls and request.tools:
+        calls["parallel_tool_calls"] = False
+    if settings.max_completion_tokens is not None:
+        left = settings.max_completion_tokens - recorder.tokens.completion
+        calls |= output_limit(run.model, max(left, 1))
+    if calls:
+        changes["model_settings"] = calls
+    answered = any(
+        isinstance(message, AIMessage) and message.id not in recorder.history
+        for message in request.messages
+    )
+    choice = settings.tool_choice
+    if choice == "none":
+        changes["tools"] = []
+    elif choice != "auto" and not answered:
+        # Only the first call is forced, else the run would never end.
+        changes["tool_choice"] = _tool_choice(choice)
+    if (budget := _prompt_budget(run)) is not None:
+        changes["messages"] = _fitted(request.messages, budget, system)
+    return request.override(**changes)
+
+
+def _prompt_budget(run: RunContext) -> int | None:
+    """Return the most tokens a prompt may have, None where nothing limits it."""
+    limits = [input_limit(run.model)]
+    if run.settings.max_prompt_tokens is not None:
+        limits.append(run.settings.max_prompt_tokens - run.recorder.tokens.prompt)
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known else None
+
+
+def _fitted(
+    messages: Sequence[BaseMessage], budget: int, system: SystemMessage | None
+) -> list[BaseMessage]:
+    from langchain_core.messages.utils import count_tokens_approximately
+
+    from langchain_assistants.engine.history import fit
+
+    taken = count_tokens_approximately([system]) if system else 0
+    fitted = fit(messages, budget - taken)
+    if messages and not fitted:
+        raise PromptBudgetExhausted
+    return fitted
+
+
+def _tool_choice(choice: Any) -> str:
+    """Translate the wire's tool_choice into LangChain's."""
+    if choice == "required":
+        return "any"
+    name: str = choice["function"]["name"] if "function" in choice else choice["type"]
+    return name
+
+
+def _newest_answer(state: Any) -> AIMessage | None:
+    messages: Sequence[BaseMessage] = (
+        state["messages"] if isinstance(state, Mapping) else state.messages
+    )
+    return next((m for m in reversed(messages) if isinstance(m, AIMessage)), None)
+
+
+def _error_message(call_id: str, name: str, problem: str) -> ToolMessage:
+    return ToolMessage(
+        f"Error: {problem}", name=name, tool_call_id=call_id, status="error"
+    )
+
+
+def _serialized(result: _ToolResult, call_id: str, name: str) -> bytes:
+    """Encode a tool's result for the ledger; what cannot be kept is an error output."""
+    try:
+        return _SERIALIZER.dumps_typed(result)[1]
+    except Exception:
+        # An artifact that cannot be stored must not undo a tool that has run.
+        text = result.content if isinstance(result, ToolMessage) else ""
+        kept = ToolMessage(text, name=name, tool_call_id=call_id)
+        return _SERIALIZER.dumps_typed(kept)[1]
+
+
+def _shown_output(result: _ToolResult, call_id: str) -> str:
+    """Return what the run step shows of a tool's result."""
+    if isinstance(result, ToolMessage):
+        return str(result.text)
+    update = result.update
+    messages = update.get("messages", ()) if isinstance(update, Mapping) else ()
+    for message in messages:
+        if isinstance(message, ToolMessage) and message.tool_call_id == call_id:
+            return str(message.text)
+    return ""

@@ -1,0 +1,349 @@
+"""RunSaver: LangGraph's checkpointer for run graphs, durable together with the step.
+
+A stock saver commits beside the rows of the run: killed between the two, a run repeats
+its step. Here a checkpoint lives in memory until the transaction that stores the step
+(or `requires_action`) takes it along; see design section 4.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from langchain_core.messages import AnyMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_metadata,
+)
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from sqlalchemy import and_, delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from langchain_assistants.errors import StorageError
+from langchain_assistants.storage.database import (
+    Database,
+    Query,
+    Row,
+    Statement,
+    Transaction,
+    first,
+    param,
+)
+from langchain_assistants.storage.tables import run_checkpoints as table
+
+LATEST = ""
+_MESSAGES = "messages"
+
+_of_namespace = and_(
+    table.c.thread_id == param("thread_id"), table.c.namespace == param("namespace")
+)
+_insert = insert(table).values({c.name: param(c.name) for c in table.c})
+_PUT = Statement(
+    _insert.on_conflict_do_update(
+        index_elements=[table.c.thread_id, table.c.namespace, table.c.slot],
+        set_={
+            name: _insert.excluded[name]
+            for name in ("id", "parent_id", "type", "data", "metadata", "writes")
+        },
+    )
+)
+_NEWEST = Statement(
+    select(table).where(_of_namespace).order_by(table.c.id.desc()).limit(1)
+)
+_BY_ID = Statement(select(table).where(_of_namespace, table.c.id == param("id")))
+_ALL = Statement(
+    select(table)
+    .where(table.c.thread_id == param("thread_id"))
+    .order_by(table.c.id.desc())
+)
+_DELETE = Statement(delete(table).where(table.c.thread_id == param("thread_id")))
+
+
+def strict_serializer() -> JsonPlusSerializer:
+    """Return a serializer that rebuilds messages and JSON, nothing else."""
+    return JsonPlusSerializer(allowed_msgpack_modules=None)
+
+
+class ExecutingRun(Protocol):
+    """What the saver needs of the run that executes on a thread."""
+
+    resumed: bool
+    """Whether an earlier part of this run has left a checkpoint."""
+    history: Mapping[str, BaseMessage]
+    """The messages that the run found, by id: a checkpoint holds only their ids."""
+
+    async def commit(self, *queries: Query) -> bool:
+        """Store what the run has to store, with these; False if it had nothing."""
+        ...
+
+
+@dataclass(slots=True)
+class _Live:
+    """The newest checkpoint of a namespace, with the writes that came after it."""
+
+    checkpoint: Checkpoint
+    metadata: CheckpointMetadata
+    parent_id: str | None
+    writes: dict[tuple[str, int], tuple[str, Any, str]] = field(default_factory=dict)
+
+
+class RunSaver(BaseCheckpointSaver[int]):
+    """A checkpointer keyed by the assistant thread's id.
+
+    Args:
+        database: Where checkpoints become durable.
+        keep: Keep each checkpoint (`Settings.keep_checkpoints`) instead of the latest,
+            and write each at once.
+    """
+
+    def __init__(self, database: Database, *, keep: bool = False) -> None:
+        """Begin with nothing in memory."""
+        super().__init__(serde=strict_serializer())
+        self._database = database
+        self._keep = keep
+        self._live: dict[tuple[str, str], _Live] = {}
+        self._runs: dict[str, ExecutingRun] = {}
+
+    def begin(self, thread_id: str, run: ExecutingRun) -> None:
+        """Take the checkpoints of a thread for those of this run."""
+        self.drop(thread_id)
+        self._runs[thread_id] = run
+
+    def drop(self, thread_id: str) -> None:
+        """Forget what is in memory of a thread; what is durable stays."""
+        self._runs.pop(thread_id, None)
+        for key in [key for key in self._live if key[0] == thread_id]:
+            del self._live[key]
+
+    def queries(self, thread_id: str) -> list[Query]:
+        """Return what makes a thread's checkpoints durable (at `requires_action`)."""
+        return [self._put(*key) for key in self._live if key[0] == thread_id]
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return the newest checkpoint, or the one that the config names."""
+        thread_id, namespace, checkpoint_id = _address(config)
+        live = self._live.get((thread_id, namespace))
+        if live is None or checkpoint_id not in (None, live.checkpoint["id"]):
+            run = self._runs.get(thread_id)
+            if run is not None and not run.resumed and checkpoint_id is None:
+                return None  # a run that begins has no checkpoint: no need to ask
+            row = await self._database.read(
+                _read(thread_id, namespace, checkpoint_id)
+            )
+            if row is None:
+                return None
+            stored = self._load(row)
+            if checkpoint_id is not None:
+                return _tuple(thread_id, namespace, stored)
+            live = self._live[thread_id, namespace] = stored
+        return _tuple(thread_id, namespace, live)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Yield a thread's stored checkpoints, newest first."""
+        if config is None:
+            raise NotImplementedError("RunSaver lists the checkpoints of one thread.")
+        thread_id, namespace, checkpoint_id = _address(config)
+        bound = _address(before)[2] if before else None
+        every_namespace = "checkpoint_ns" not in config["configurable"]
+
+        def read() -> Transaction[list[Row]]:
+            return (yield _ALL(thread_id=thread_id))
+
+        found = 0
+        for row in await self._database.read(read()):
+            if limit is not None and found >= limit:
+                return
+            stored = self._load(row)
+            if (
+                (every_namespace or row["namespace"] == namespace)
+                and checkpoint_id in (None, row["id"])
+                and (bound is None or row["id"] < bound)
+                and _matches(stored.metadata, filter)
+            ):
+                found += 1
+                yield _tuple(thread_id, row["namespace"], stored)
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep a checkpoint; it becomes durable with what its run has to store."""
+        thread_id, namespace, parent_id = _address(config)
+        self._live[thread_id, namespace] = _Live(
+            checkpoint.copy(), get_checkpoint_metadata(config, metadata), parent_id
+        )
+        run = self._runs.get(thread_id)
+        stored = run is not None and await run.commit(self._put(thread_id, namespace))
+        if not stored and (self._keep or run is None):
+            await self._write(self._put(thread_id, namespace))
+        return _config(thread_id, namespace, checkpoint["id"])
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Keep what a task wrote after a checkpoint."""
+        thread_id, namespace, checkpoint_id = _address(config)
+        live = self._live.get((thread_id, namespace))
+        if live is None or live.checkpoint["id"] != checkpoint_id:
+            return
+        for index, (channel, value) in enumerate(writes):
+            key = task_id, WRITES_IDX_MAP.get(channel, index)
+            # LangGraph's rule: ordinary writes of a task count once.
+            if key[1] < 0 or key not in live.writes:
+                live.writes[key] = channel, value, task_path
+        if self._keep or thread_id not in self._runs:
+            await self._write(self._put(thread_id, namespace))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete a thread's checkpoints."""
+        self.drop(thread_id)
+        await self._write(_DELETE(thread_id=thread_id))
+
+    async def _write(self, *queries: Query) -> None:
+        def write() -> Transaction[None]:
+            for query in queries:
+                yield query
+
+        await self._database.write(write())
+
+    def _put(self, thread_id: str, namespace: str) -> Query:
+        live = self._live[thread_id, namespace]
+        run = self._runs.get(thread_id)
+        checkpoint = live.checkpoint
+        if run is not None and run.history:
+            checkpoint = _with_messages(
+                checkpoint,
+                lambda message: (
+                    message.id if run.history.get(message.id) is message else message
+                ),
+            )
+        type_, data = self.serde.dumps_typed(checkpoint)
+        writes = [
+            (*key, channel, *self.serde.dumps_typed(value), path)
+            for key, (channel, value, path) in live.writes.items()
+        ]
+        return _PUT(
+            thread_id=thread_id,
+            namespace=namespace,
+            slot=live.checkpoint["id"] if self._keep else LATEST,
+            id=live.checkpoint["id"],
+            parent_id=live.parent_id,
+            type=type_,
+            data=data,
+            metadata=self.serde.dumps_typed(live.metadata)[1],
+            writes=self.serde.dumps_typed(writes)[1],
+        )
+
+    def _load(self, row: Row) -> _Live:
+        """Rebuild a checkpoint from its row.
+
+        Raises:
+            StorageError: A message that it names is no longer in the thread.
+        """
+        checkpoint: Checkpoint = self.serde.loads_typed((row["type"], row["data"]))
+        run = self._runs.get(row["thread_id"])
+        history = {} if run is None else run.history
+
+        def message(stored: Any) -> Any:
+            if not isinstance(stored, str):
+                return stored
+            try:
+                return history[stored]
+            except KeyError:
+                raise StorageError(
+                    f"The checkpoint of thread {row['thread_id']} needs message "
+                    f"{stored}, which is not in the thread's history any more."
+                ) from None
+
+        checkpoint = _with_messages(checkpoint, message)
+        live = _Live(
+            checkpoint,
+            self.serde.loads_typed(("msgpack", row["metadata"])),
+            row["parent_id"],
+        )
+        for task_id, index, channel, type_, data, path in self.serde.loads_typed(
+            ("msgpack", row["writes"])
+        ):
+            value = self.serde.loads_typed((type_, data))
+            live.writes[task_id, index] = channel, value, path
+        return live
+
+
+def _with_messages(
+    checkpoint: Checkpoint, convert: Callable[[Any], AnyMessage | str]
+) -> Checkpoint:
+    values = checkpoint["channel_values"]
+    messages = values.get(_MESSAGES)
+    if not isinstance(messages, list):
+        return checkpoint
+    changed = checkpoint.copy()
+    changed["channel_values"] = {**values, _MESSAGES: [convert(m) for m in messages]}
+    return changed
+
+
+def _read(
+    thread_id: str, namespace: str, checkpoint_id: str | None
+) -> Transaction[Row | None]:
+    if checkpoint_id is None:
+        return first((yield _NEWEST(thread_id=thread_id, namespace=namespace)))
+    return first(
+        (yield _BY_ID(thread_id=thread_id, namespace=namespace, id=checkpoint_id))
+    )
+
+
+def _address(config: RunnableConfig) -> tuple[str, str, str | None]:
+    configurable = config["configurable"]
+    return (
+        configurable["thread_id"],
+        configurable.get("checkpoint_ns", ""),
+        configurable.get("checkpoint_id"),
+    )
+
+
+def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    return {
+        "configurable": {
+            "thread_id": thread_id,
+            "checkpoint_ns": namespace,
+            "checkpoint_id": checkpoint_id,
+        }
+    }
+
+
+def _tuple(thread_id: str, namespace: str, live: _Live) -> CheckpointTuple:
+    parent = live.parent_id
+    return CheckpointTuple(
+        _config(thread_id, namespace, live.checkpoint["id"]),
+        live.checkpoint,
+        live.metadata,
+        None if parent is None else _config(thread_id, namespace, parent),
+        [(key[0], channel, value) for key, (channel, value, _) in live.writes.items()],
+    )
+
+
+def _matches(
+    metadata: Mapping[str, Any], wanted: Mapping[str, Any] | None
+) -> bool:
+    items: Iterable[tuple[str, Any]] = wanted.items() if wanted else ()
+    return all(metadata.get(key) == value for key, value in items)

@@ -1,0 +1,210 @@
+"""Runs: an assistant at work on a thread, from its creation to its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+from typing_extensions import Unpack
+
+from langchain_assistants.engine.conductor import Conductor, RunRequest
+from langchain_assistants.engine.events import EventLog
+from langchain_assistants.engine.listing import Slice
+from langchain_assistants.engine.message_rows import thread_end
+from langchain_assistants.engine.portal import blocking
+from langchain_assistants.engine.resource import (
+    ObjectList,
+    Resource,
+    list_params,
+    read_slice,
+)
+from langchain_assistants.engine.run_rows import (
+    KIND,
+    OF_THREAD,
+    PREFIX,
+    run_row,
+    set_metadata,
+    to_run,
+)
+from langchain_assistants.engine.workplace import Workplace
+from langchain_assistants.errors import NotFoundError
+from langchain_assistants.storage.database import Row, Transaction
+from langchain_assistants.types.events import RunEvent
+from langchain_assistants.types.pages import AsyncPaginator, ListParams, Page
+from langchain_assistants.types.runs import (
+    Run,
+    RunCreate,
+    RunUpdate,
+    ToolOutputs,
+)
+from langchain_assistants.types.validation import check_id, validate
+
+
+class Runs(Resource):
+    """Runs of one tenant's threads; they execute in the background."""
+
+    def __init__(
+        self, workplace: Workplace, *, tenant: str, conductor: Conductor
+    ) -> None:
+        """Bind the resource to who executes runs."""
+        super().__init__(workplace, tenant=tenant)
+        self._conductor = conductor
+
+    def _request(self, thread_id: str, fields: Mapping[str, Any]) -> RunRequest:
+        check_id(thread_id, "thread_id", "thread_")
+        body = validate(RunCreate, fields)
+        check_id(body["assistant_id"], "assistant_id", "asst_")
+        return RunRequest(self._tenant, thread_id, body)
+
+    async def acreate(self, thread_id: str, **fields: Unpack[RunCreate]) -> Run:
+        """Start a run in the background; it is returned as `queued`.
+
+        Raises:
+            ActiveRunError: Another run is active on the thread and `on_active_run` is
+                "reject".
+            InvalidRequestError: A field breaks a rule.
+            NotFoundError: There is no such thread or assistant.
+        """
+        started = await self._conductor.start(self._request(thread_id, fields))
+        return to_run(started, status="queued")
+
+    async def astream(
+        self, thread_id: str, **fields: Unpack[RunCreate]
+    ) -> AsyncIterator[RunEvent]:
+        """Start a run and yield its events as they happen.
+
+        The stream ends with `requires_action` or a terminal status. Leaving it does
+        not cancel the run (as the original).
+
+        Raises:
+            As `acreate`.
+        """
+        log = EventLog()
+        await self._conductor.start(self._request(thread_id, fields), log=log)
+        async for event in log.follow():
+            yield event
+
+    def stream(
+        self, thread_id: str, **fields: Unpack[RunCreate]
+    ) -> Iterator[RunEvent]:
+        """Start a run and return an iterator of its events; see `astream`."""
+        log = EventLog()
+        request = self._request(thread_id, fields)
+        self.portal.call(lambda: self._conductor.start(request, log=log))
+        return log.follow_blocking()
+
+    async def aretrieve(self, run_id: str) -> Run:
+        """Return a run as it is now.
+
+        Raises:
+            NotFoundError: There is none with this id.
+        """
+        check_id(run_id, "run_id", PREFIX)
+        return to_run(await self._conductor.look(run_id, self._tenant))
+
+    async def aupdate(self, run_id: str, **fields: Unpack[RunUpdate]) -> Run:
+        """Replace a run's metadata."""
+        check_id(run_id, "run_id", PREFIX)
+        body = validate(RunUpdate, fields)
+
+        def store() -> Transaction[Row]:
+            row = yield from run_row(run_id, self._tenant)
+            if "metadata" not in body:
+                return row
+            yield from set_metadata(run_id, body["metadata"] or {})
+            return (yield from run_row(run_id, self._tenant))
+
+        return to_run(await self._workplace.database.write(store()))
+
+    async def acancel(self, run_id: str) -> Run:
+        """Cancel a run; one that nobody executes is `cancelled` at once.
+
+        Raises:
+            InvalidRequestError: It has ended, or is being cancelled already.
+        """
+        check_id(run_id, "run_id", PREFIX)
+        return to_run(await self._conductor.cancel(run_id, self._tenant))
+
+    async def asubmit_tool_outputs(
+        self, run_id: str, **fields: Unpack[ToolOutputs]
+    ) -> Run:
+        """Submit the outputs of all open calls; the run goes on in the background.
+
+        Outputs of a second, identical request are refused: the first one wins.
+
+        Raises:
+            InvalidRequestError: The run waits for no outputs, or for others.
+        """
+        check_id(run_id, "run_id", PREFIX)
+        outputs = validate(ToolOutputs, fields)["tool_outputs"]
+        row = await self._conductor.submit(run_id, self._tenant, outputs)
+        return to_run(row, status="queued")
+
+    async def asubmit_tool_outputs_stream(
+        self, run_id: str, **fields: Unpack[ToolOutputs]
+    ) -> AsyncIterator[RunEvent]:
+        """Submit outputs and yield the events that follow."""
+        check_id(run_id, "run_id", PREFIX)
+        outputs = validate(ToolOutputs, fields)["tool_outputs"]
+        log = EventLog()
+        await self._conductor.submit(run_id, self._tenant, outputs, log=log)
+        async for event in log.follow():
+            yield event
+
+    def submit_tool_outputs_stream(
+        self, run_id: str, **fields: Unpack[ToolOutputs]
+    ) -> Iterator[RunEvent]:
+        """Submit outputs and return an iterator of the events that follow."""
+        check_id(run_id, "run_id", PREFIX)
+        outputs = validate(ToolOutputs, fields)["tool_outputs"]
+        log = EventLog()
+        self.portal.call(
+            lambda: self._conductor.submit(run_id, self._tenant, outputs, log=log)
+        )
+        return log.follow_blocking()
+
+    async def await_(self, run_id: str, timeout: float | None = None) -> Run:
+        """Wait until a run requires action or has ended; the twin of `wait`.
+
+        Raises:
+            TimeoutError: It did neither within `timeout` seconds; it goes on.
+        """
+        check_id(run_id, "run_id", PREFIX)
+        return to_run(await self._conductor.settled(run_id, self._tenant, timeout))
+
+    def wait(self, run_id: str, timeout: float | None = None) -> Run:
+        """Wait until a run requires action or has ended; see `await_`."""
+        return self.portal.call(lambda: self.await_(run_id, timeout))
+
+    def _list(self, thread_id: str) -> ObjectList:
+        check_id(thread_id, "thread_id", "thread_")
+
+        def anchor(run_id: str) -> Transaction[int]:
+            row = yield from run_row(run_id, self._tenant)
+            if row["thread_id"] != thread_id:
+                raise NotFoundError.for_id(KIND, run_id)
+            return int(row["seq"])
+
+        def read(params: Mapping[str, Any]) -> Transaction[Slice]:
+            yield from thread_end(thread_id, self._tenant)
+            return (
+                yield from read_slice(OF_THREAD, params, anchor, thread_id=thread_id)
+            )
+
+        return ObjectList(self._workplace, read, to_run)
+
+    def alist(
+        self, thread_id: str, **params: Unpack[ListParams]
+    ) -> AsyncPaginator[Run]:
+        """List a thread's runs: await a page, or iterate over all of them."""
+        return self._list(thread_id).paginate(list_params(**params))
+
+    def list(self, thread_id: str, **params: Unpack[ListParams]) -> Page[Run]:
+        """List a thread's runs; iterating goes on over all pages."""
+        return self._list(thread_id).page(list_params(**params))
+
+    create = blocking(acreate)
+    retrieve = blocking(aretrieve)
+    update = blocking(aupdate)
+    cancel = blocking(acancel)
+    submit_tool_outputs = blocking(asubmit_tool_outputs)

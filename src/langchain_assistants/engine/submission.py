@@ -1,0 +1,94 @@
+"""Tool outputs that the caller submits: checked, stored in the step, run queued again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from langchain_assistants.engine.run_rows import (
+    Claim,
+    claim_run,
+    run_row,
+    submit_outputs,
+)
+from langchain_assistants.engine.step_rows import steps_of, to_draft
+from langchain_assistants.errors import InvalidRequestError
+from langchain_assistants.storage.database import Row, Transaction, from_json
+from langchain_assistants.types.steps import RunStep
+
+
+class Submission(NamedTuple):
+    """A run that goes on, and the step that its outputs completed, if they did."""
+
+    row: Row
+    step: RunStep | None
+
+
+def submit(
+    run_id: str,
+    tenant: str,
+    outputs: Sequence[Mapping[str, Any]],
+    claim: Claim | None,
+    now: float,
+) -> Transaction[Submission]:
+    """Accept the outputs of all open calls, in any order.
+
+    Args:
+        run_id: A run in `requires_action`.
+        tenant: Whose run it is.
+        outputs: `{tool_call_id, output}`; an approval's output may be any JSON object.
+        claim: Who goes on with the run at once; None: it is queued.
+        now: The time.
+
+    Raises:
+        InvalidRequestError: The run waits for no outputs, or for others.
+    """
+    row = yield from run_row(run_id, tenant)
+    if row["status"] != "requires_action":
+        raise InvalidRequestError(
+            f'Runs in status "{row["status"]}" do not accept tool outputs.'
+        )
+    required = from_json(row["required_action"])
+    interrupts: Mapping[str, str] = required["interrupts"]
+    expected, got = list(interrupts), [item["tool_call_id"] for item in outputs]
+    if sorted(expected) != sorted(got):
+        raise InvalidRequestError(
+            f"Expected tool outputs for call_ids {expected}, got {got}"
+        )
+    by_id = {item["tool_call_id"]: item["output"] for item in outputs}
+    for index, item in enumerate(outputs):
+        if item["tool_call_id"].startswith("call_") and not isinstance(
+            item["output"], str
+        ):
+            raise InvalidRequestError(
+                f"Invalid type for 'tool_outputs[{index}].output': expected a string, "
+                "but got an object instead.",
+                code="invalid_type",
+                param=f"tool_outputs[{index}].output",
+            )
+    step = yield from _fill_step(row, by_id, now)
+    answers = {interrupts[call_id]: output for call_id, output in by_id.items()}
+    row = yield from submit_outputs(row, answers, now)
+    if claim is not None:
+        claimed = yield from claim_run(run_id, tenant, claim, now)
+        assert claimed is not None, "a run that was just queued can be claimed"
+        row = claimed
+    return Submission(row, step)
+
+
+def _fill_step(
+    row: Row, outputs: Mapping[str, Any], now: float
+) -> Transaction[RunStep | None]:
+    """Write the outputs into the open step; return it if that completes it."""
+    steps = yield from steps_of(row["id"])
+    if not steps or steps[-1]["status"] != "in_progress":
+        return None
+    draft = to_draft(steps[-1])
+    for call in draft.open_calls():
+        if call["id"] in outputs:
+            call["function"]["output"] = outputs[call["id"]]
+    completed = not draft.open_calls()
+    if completed:
+        draft.status, draft.ended_at = "completed", now
+    yield draft.update()
+    return draft.to_step(row["assistant_id"]) if completed else None

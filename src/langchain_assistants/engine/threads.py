@@ -1,0 +1,262 @@
+"""Threads: conversations; a key of the caller's own finds one again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from typing_extensions import Unpack
+
+from langchain_assistants.engine.listing import Listing, Slice
+from langchain_assistants.engine.message_rows import (
+    NewMessage,
+    delete_messages,
+    insert_messages,
+    new_messages,
+)
+from langchain_assistants.engine.portal import blocking
+from langchain_assistants.engine.resource import (
+    ObjectList,
+    Resource,
+    list_params,
+    read_slice,
+    required_row,
+)
+from langchain_assistants.engine.run_rows import delete_runs, refuse_active_run
+from langchain_assistants.errors import InvalidRequestError
+from langchain_assistants.storage.database import (
+    Row,
+    Statement,
+    Transaction,
+    first,
+    from_json,
+    param,
+    to_json,
+)
+from langchain_assistants.storage.tables import threads as table
+from langchain_assistants.types.base import Deleted
+from langchain_assistants.types.pages import AsyncPaginator, ListParams, Page
+from langchain_assistants.types.threads import Thread, ThreadCreate, ThreadUpdate
+from langchain_assistants.types.validation import check_id, validate
+
+PREFIX = "thread_"
+KIND = "thread"
+
+_INSERT = Statement(
+    insert(table).values({c.name: param(c.name) for c in table.c if c.name != "seq"})
+)
+_BY_ID = Statement(
+    select(table).where(table.c.id == param("id"), table.c.tenant == param("tenant"))
+)
+_BY_KEY = Statement(
+    select(table).where(table.c.tenant == param("tenant"), table.c.key == param("key"))
+)
+_UPDATE = Statement(
+    update(table)
+    .where(table.c.id == param("id"))
+    .values(
+        {name: param(name) for name in ("metadata", "tool_resources", "context")},
+    )
+)
+_DELETE = Statement(delete(table).where(table.c.id == param("id")))
+_ALL = Listing.of(table.c.seq, table.c.tenant == param("tenant"))
+
+
+def thread_row(thread_id: str, tenant: str) -> Transaction[Row]:
+    """Read a thread's row.
+
+    Raises:
+        NotFoundError: There is none with this id.
+    """
+    return (yield from required_row(_BY_ID, KIND, thread_id, tenant=tenant))
+
+
+def thread_by_key(key: str, tenant: str) -> Transaction[Row | None]:
+    """Read the row of the thread with a key, if there is one."""
+    return first((yield _BY_KEY(key=key, tenant=tenant)))
+
+
+def to_thread(row: Row) -> Thread:
+    """Return the wire's object for a row."""
+    return Thread(
+        id=row["id"],
+        created_at=int(row["created_at"]),
+        metadata=from_json(row["metadata"]),
+        tool_resources=from_json(row["tool_resources"]),
+        key=row["key"],
+        context=from_json(row["context"]),
+        parent_id=row["parent_id"],
+    )
+
+
+class NewThread:
+    """The rows of a thread that a transaction is about to insert."""
+
+    def __init__(
+        self,
+        body: Mapping[str, Any],
+        *,
+        id: str,
+        tenant: str,
+        now: float,
+        messages: Sequence[NewMessage],
+    ) -> None:
+        """Prepare the columns from a checked body."""
+        self.messages = messages
+        context = body.get("context")
+        self.columns: dict[str, Any] = {
+            "id": id,
+            "tenant": tenant,
+            "key": body.get("key"),
+            "parent_id": None,
+            "parent_seq": None,
+            "last_seq": len(messages),
+            "created_at": now,
+            "metadata": to_json(body.get("metadata") or {}),
+            "tool_resources": to_json(body.get("tool_resources") or {}),
+            "context": None if context is None else to_json(context),
+            "summary": None,
+        }
+
+    def insert(self) -> Transaction[Row]:
+        """Insert the thread and its first messages.
+
+        Raises:
+            InvalidRequestError: Another thread has the key.
+        """
+        row = self.columns
+        if row["key"] is not None:
+            known = yield from thread_by_key(row["key"], row["tenant"])
+            if known is not None:
+                raise InvalidRequestError(
+                    f"Thread {known['id']} has the key already; use "
+                    "threads.get_or_create, or another key.",
+                    code="invalid_value",
+                    param="key",
+                )
+        yield _INSERT(**row)
+        yield from insert_messages(row["id"], 0, self.messages, row["created_at"])
+        return row
+
+
+class Threads(Resource):
+    """Threads of one tenant."""
+
+    def new(self, body: Mapping[str, Any]) -> NewThread:
+        """Prepare a thread from a checked body; nothing is stored yet."""
+        return NewThread(
+            body,
+            id=self._workplace.new_id(PREFIX),
+            tenant=self._tenant,
+            now=self._workplace.clock(),
+            messages=new_messages(body.get("messages") or (), self._workplace.new_id),
+        )
+
+    async def acreate(self, **fields: Unpack[ThreadCreate]) -> Thread:
+        """Store a new thread, with messages if any are given.
+
+        Raises:
+            InvalidRequestError: A field breaks a rule, or the key is taken.
+        """
+        thread = self.new(validate(ThreadCreate, fields))
+        return to_thread(await self._workplace.database.write(thread.insert()))
+
+    async def aget_or_create(self, **fields: Unpack[ThreadCreate]) -> Thread:
+        """Return the thread with a key, or store it (extension).
+
+        The other fields matter only where the thread is new.
+
+        Raises:
+            InvalidRequestError: No key is given, or a field breaks a rule.
+        """
+        body = validate(ThreadCreate, fields)
+        key = body.get("key")
+        if key is None:
+            raise InvalidRequestError(
+                "Missing required parameter: 'key'.",
+                code="missing_required_parameter",
+                param="key",
+            )
+        thread = self.new(body)
+
+        def find_or_insert() -> Transaction[Row]:
+            known = yield from thread_by_key(key, self._tenant)
+            return known if known is not None else (yield from thread.insert())
+
+        return to_thread(await self._workplace.database.write(find_or_insert()))
+
+    async def aretrieve(self, thread_id: str) -> Thread:
+        """Return a thread.
+
+        Raises:
+            NotFoundError: There is none with this id.
+        """
+        check_id(thread_id, "thread_id", PREFIX)
+        return to_thread(
+            await self._workplace.database.read(thread_row(thread_id, self._tenant))
+        )
+
+    async def aupdate(self, thread_id: str, **fields: Unpack[ThreadUpdate]) -> Thread:
+        """Replace the given fields; an absent one is kept, a null cleared."""
+        check_id(thread_id, "thread_id", PREFIX)
+        body = validate(ThreadUpdate, fields)
+
+        def store() -> Transaction[Row]:
+            row = yield from thread_row(thread_id, self._tenant)
+            columns = {
+                name: row[name] for name in ("metadata", "tool_resources", "context")
+            }
+            for name, value in body.items():
+                empty = None if name == "context" else {}
+                value = empty if value is None else value
+                columns[name] = None if value is None else to_json(value)
+            yield _UPDATE(id=thread_id, **columns)
+            return (yield from thread_row(thread_id, self._tenant))
+
+        return to_thread(await self._workplace.database.write(store()))
+
+    async def adelete(self, thread_id: str) -> Deleted:
+        """Delete a thread with its messages, runs and steps.
+
+        Raises:
+            ActiveRunError: A run is active on it.
+        """
+        check_id(thread_id, "thread_id", PREFIX)
+        now = self._workplace.clock()
+
+        def remove() -> Transaction[None]:
+            yield from thread_row(thread_id, self._tenant)
+            yield from refuse_active_run(thread_id, now)
+            yield from delete_runs(thread_id)
+            yield from delete_messages(thread_id)
+            yield _DELETE(id=thread_id)
+
+        await self._workplace.database.write(remove())
+        return Deleted(id=thread_id, object="thread.deleted")
+
+    def _list(self) -> ObjectList:
+        def anchor(thread_id: str) -> Transaction[int]:
+            row = yield from thread_row(thread_id, self._tenant)
+            return int(row["seq"])
+
+        def read(params: Mapping[str, Any]) -> Transaction[Slice]:
+            return read_slice(_ALL, params, anchor, tenant=self._tenant)
+
+        return ObjectList(self._workplace, read, to_thread)
+
+    def alist(self, **params: Unpack[ListParams]) -> AsyncPaginator[Thread]:
+        """List threads (extension): await a page, or iterate over all of them."""
+        return self._list().paginate(list_params(**params))
+
+    def list(self, **params: Unpack[ListParams]) -> Page[Thread]:
+        """List threads (extension); iterating goes on over all pages."""
+        return self._list().page(list_params(**params))
+
+    create = blocking(acreate)
+    get_or_create = blocking(aget_or_create)
+    retrieve = blocking(aretrieve)
+    update = blocking(aupdate)
+    delete = blocking(adelete)
+
+

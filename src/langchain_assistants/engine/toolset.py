@@ -1,0 +1,142 @@
+"""Which tools a run may call, and who executes each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from langchain_core.tools import BaseTool
+from langchain_core.tools import tool as as_tool
+
+from langchain_assistants.engine.offloading import Offloading
+from langchain_assistants.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+ToolLike: TypeAlias = BaseTool | Callable[..., Any]
+"""A LangChain tool, or a function that becomes one."""
+
+_HOSTED = {
+    "code_interpreter": (
+        "the code interpreter is not available yet in this version; use a function "
+        "or a LangChain tool with run_tools= instead"
+    ),
+    "file_search": (
+        "file search is not available yet in this version; use a LangChain retriever "
+        "tool with run_tools= instead"
+    ),
+}
+
+
+class Toolset(NamedTuple):
+    """The tools of one run.
+
+    Attributes:
+        tools: For create_agent: tools to execute, dicts of what others execute.
+        client_functions: Names of the functions that the run's caller executes.
+        executed: Names of the tools that are executed here.
+    """
+
+    tools: list[BaseTool | dict[str, Any]]
+    client_functions: frozenset[str]
+    executed: frozenset[str]
+
+
+class Implementations:
+    """Tools that can be executed here, by name.
+
+    Args:
+        tools: Tools or functions; a name may occur once.
+        offloading: Where synchronous ones are executed.
+
+    Raises:
+        ConfigurationError: Two tools share a name, or one is not a tool.
+    """
+
+    def __init__(self, tools: Sequence[ToolLike], offloading: Offloading) -> None:
+        """Make tools of functions, and none of them block the loop."""
+        self._by_name: dict[str, BaseTool] = {}
+        for given in tools:
+            tool = offloading.tool(to_tool(given))
+            if tool.name in self._by_name:
+                raise ConfigurationError(
+                    f"Two tools are named '{tool.name}'; give one another name."
+                )
+            self._by_name[tool.name] = tool
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all tools."""
+        return frozenset(self._by_name)
+
+    def get(self, name: str) -> BaseTool | None:
+        """Return the tool with a name."""
+        return self._by_name.get(name)
+
+
+def to_tool(given: ToolLike) -> BaseTool:
+    """Return a tool, made of a function where it is none yet.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if isinstance(given, BaseTool):
+        return given
+    if callable(given) and not isinstance(given, type):
+        return as_tool(given)
+    raise ConfigurationError(
+        f"{given!r} cannot be executed: give a LangChain tool or a function (schemas "
+        "and dicts only describe one)."
+    )
+
+
+def bind(
+    wanted: Sequence[Mapping[str, Any]],
+    own: Implementations,
+    engine: Implementations,
+) -> Toolset:
+    """Decide for each tool of a run who executes it.
+
+    Args:
+        wanted: The run's tools as on the wire.
+        own: Implementations bound to this run (`run_tools`), by name.
+        engine: The engine's tools; they serve an entry only if it says so by
+            `"run_on": "engine"`.
+
+    Raises:
+        ConfigurationError: An entry asks for a tool that is not there.
+    """
+    tools: list[BaseTool | dict[str, Any]] = []
+    client: set[str] = set()
+    executed: set[str] = set()
+    for entry in wanted:
+        kind = entry["type"]
+        if kind in _HOSTED:
+            raise ConfigurationError(
+                f"The assistant uses the hosted tool '{kind}', but {_HOSTED[kind]}."
+            )
+        plain = {name: value for name, value in entry.items() if name != "run_on"}
+        if kind != "function":
+            tools.append(plain)  # a provider's own tool: only the model sees it
+            continue
+        name = entry["function"]["name"]
+        implementation = own.get(name)
+        if implementation is None and entry.get("run_on") == "engine":
+            implementation = engine.get(name)
+            if implementation is None:
+                raise ConfigurationError(
+                    f"The assistant's tool '{name}' says run_on='engine', but the "
+                    "engine was opened without it; pass it in AssistantsEngine(tools=)."
+                )
+        if implementation is not None:
+            tools.append(implementation)
+            executed.add(name)
+        else:
+            function = {k: v for k, v in entry["function"].items() if v is not None}
+            tools.append({"type": "function", "function": function})
+            client.add(name)
+    unknown = own.names - executed
+    if unknown:
+        logger.warning("run_tools_not_offered", extra={"tools": sorted(unknown)})
+    return Toolset(tools, frozenset(client), frozenset(executed))

@@ -1,0 +1,32 @@
+"""What every part of an engine works with: database, clock, ids, settings, portal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from langchain_assistants.engine.ids import NewId, new_id
+from langchain_assistants.engine.portal import Portal
+from langchain_assistants.settings import Settings
+from langchain_assistants.storage.database import Database
+
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """The things an engine opens once and its parts share.
+
+    Attributes:
+        database: Executes transactions.
+        settings: Defaults and limits.
+        clock: Returns the time in seconds since the epoch; tests inject one.
+        new_id: Makes an object id from its prefix; tests inject one.
+        portal: Where synchronous callers and background runs meet the loop.
+    """
+
+    database: Database
+    settings: Settings
+    clock: Callable[[], float]
+    new_id: NewId = new_id
+    portal: Portal = field(default_factory=Portal)

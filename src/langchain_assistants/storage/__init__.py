@@ -1,0 +1,1 @@
+"""Tables, statements and databases; it knows rows, never the rules about them."""

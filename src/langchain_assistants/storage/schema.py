@@ -1,0 +1,110 @@
+"""Brings a database to the schema of this version of the library, with Alembic."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from langchain_assistants.errors import StorageError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+HEAD = "0001"
+"""The newest revision; known here so that opening a current file needs no Alembic."""
+
+
+def revision_of(path: str, *, timeout: float = 5.0) -> str | None:
+    """Return the revision of a SQLite file, or None of an empty or new one.
+
+    Raises:
+        StorageError: The file is not a database of this library, or is locked.
+    """
+    if not Path(path).exists():
+        return None
+    try:
+        connection = sqlite3.connect(path, timeout=timeout)
+        try:
+            names = {
+                row[0]
+                for row in connection.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table'"
+                )
+            }
+            if "alembic_version" in names:
+                row = connection.execute(
+                    "SELECT version_num FROM alembic_version"
+                ).fetchone()
+                return str(row[0]) if row else None
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StorageError(f"Cannot read the database {path}: {error}.") from error
+    if names & {"assistants", "threads", "runs"}:
+        raise StorageError(
+            f"The database {path} holds tables of the same names that were not made by "
+            "langchain-assistants; give it a file of its own."
+        )
+    return None
+
+
+def migrate(path: str, *, timeout: float = 5.0) -> None:
+    """Bring a SQLite file to HEAD, under the file's write lock.
+
+    Several processes may open a new file at once: the first migrates, the others wait.
+
+    Raises:
+        StorageError: The file is newer than this version, locked, or not writable.
+    """
+    if revision_of(path, timeout=timeout) == HEAD:
+        return
+    from alembic import command
+    from alembic.util.exc import CommandError
+    from sqlalchemy import create_engine, event, exc, pool
+
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=pool.NullPool,
+        connect_args={"timeout": timeout, "isolation_level": None},
+    )
+
+    # pysqlite would begin lazily, and DDL outside a transaction: take the lock first.
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        with engine.begin() as connection:
+            command.upgrade(configuration(connection), "head")
+    except CommandError as error:
+        raise newer_schema(path) from error
+    except exc.OperationalError as error:
+        raise StorageError(
+            f"Cannot migrate the database {path}: {error.orig}."
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def newer_schema(path: str) -> StorageError:
+    """Return the error for a database that a later version has migrated."""
+    return StorageError(
+        f"The database {path} was written by a newer langchain-assistants (revision "
+        f"unknown to this one, which knows {HEAD}). Upgrade the package, or open "
+        "another file."
+    )
+
+
+def configuration(connection: Connection | None = None) -> Config:
+    """Return Alembic's configuration for the migrations of this package."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config

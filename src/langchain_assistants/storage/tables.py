@@ -1,0 +1,224 @@
+"""The tables of the database, as SQLAlchemy Core metadata.
+
+Migrations are written out by hand in `migrations/`; a test keeps the two equal.
+Times are seconds since the epoch (REAL), JSON is text.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ACTIVE = text(
+    "head = 1 AND status IN ('queued', 'in_progress', 'requires_action', 'cancelling')"
+)
+"""A run that holds its thread; runs waiting behind it have `head = 0`.
+
+Written as text, here and in queries: a partial index serves only literal conditions.
+"""
+WAITING = text("head = 0 AND status = 'queued'")
+"""A run that waits for its thread (`on_active_run="queue"`)."""
+
+assistants = Table(
+    "assistants",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("name", Text),
+    Column("description", Text),
+    Column("model", Text, nullable=False),
+    Column("instructions", Text),
+    Column("tools", Text, nullable=False),
+    Column("tool_resources", Text),
+    Column("metadata", Text, nullable=False),
+    Column("temperature", Float),
+    Column("top_p", Float),
+    Column("response_format", Text),
+    Column("reasoning_effort", Text),
+    # What get_or_create compares: a digest of everything but ids and times.
+    Column("digest", Text, nullable=False),
+    Index("ix_assistants_id", "id", unique=True),
+    Index("ix_assistants_tenant_digest", "tenant", "digest"),
+    sqlite_autoincrement=True,
+)
+
+threads = Table(
+    "threads",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("key", Text),
+    # A fork reads its parent's messages up to parent_seq, then its own: O(1) to make.
+    Column("parent_id", Text),
+    Column("parent_seq", Integer),
+    Column("last_seq", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("tool_resources", Text),
+    Column("context", Text),
+    # What a summarising middleware made of the oldest messages, and how far it reaches.
+    Column("summary", Text),
+    Index("ix_threads_id", "id", unique=True),
+    Index(
+        "ix_threads_tenant_key",
+        "tenant",
+        "key",
+        unique=True,
+        sqlite_where=text("key IS NOT NULL"),
+        postgresql_where=text("key IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("thread_id", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    # Set when middleware showed the model another text than the user wrote (PII).
+    Column("model_content", Text),
+    Column("attachments", Text),
+    Column("metadata", Text),
+    Column("assistant_id", Text),
+    Column("run_id", Text),
+    Column("incomplete_reason", Text),
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Index("ix_messages_id", "id", unique=True),
+    sqlite_with_rowid=False,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("assistant_id", Text, nullable=False),
+    Column("assistant_version", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("head", Integer, nullable=False),
+    # The newest message the run answers; messages it writes come after it.
+    Column("cursor", Integer, nullable=False),
+    # Messages of a run that waits behind another one: stored in the thread when it starts.
+    Column("waiting_messages", Text),
+    # The effective settings: model, instructions, tools, sampling, budgets, ...
+    Column("settings", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("required_action", Text),
+    Column("last_error", Text),
+    Column("incomplete_reason", Text),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Float),
+    Column("run_after", Float),
+    # Names of the tools that only some process can execute (recovery looks at them).
+    Column("required_tools", Text),
+    Column("expires_after", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Index("ix_runs_id", "id", unique=True),
+    Index("ix_runs_thread_id_seq", "thread_id", "seq"),
+    Index(
+        "ix_runs_active",
+        "thread_id",
+        unique=True,
+        sqlite_where=ACTIVE,
+        postgresql_where=ACTIVE,
+    ),
+    Index(
+        "ix_runs_waiting",
+        "thread_id",
+        "seq",
+        sqlite_where=WAITING,
+        postgresql_where=WAITING,
+    ),
+    sqlite_autoincrement=True,
+)
+
+run_steps = Table(
+    "run_steps",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    # The model answer the step belongs to, counted from 0 within the run.
+    Column("turn", Integer, nullable=False),
+    # The thread's newest message when the step was made: where history puts its calls.
+    Column("position", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("last_error", Text),
+    Column("prompt_tokens", Integer),
+    Column("completion_tokens", Integer),
+    Column("metadata", Text),
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Index("ix_run_steps_id", "id", unique=True),
+    Index(
+        "ix_run_steps_tool_calls",
+        "thread_id",
+        "position",
+        sqlite_where=text("type = 'tool_calls'"),
+        postgresql_where=text("type = 'tool_calls'"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+tool_outputs = Table(
+    "tool_outputs",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("tool_call_id", Text, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("output", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+run_checkpoints = Table(
+    "run_checkpoints",
+    metadata,
+    Column("thread_id", Text, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    # '' for the latest one, its id when every checkpoint is kept.
+    Column("slot", Text, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("parent_id", Text),
+    Column("type", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("writes", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,83 @@
+"""Assistants: a model with instructions and tools."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from langchain_assistants.types.base import (
+    Array,
+    Instructions,
+    Metadata,
+    NonEmpty,
+    Opt,
+    ReasoningEffort,
+    Temperature,
+    TopP,
+    WireObject,
+    request,
+)
+from langchain_assistants.types.tool_resources import (
+    ToolResources,
+    ToolResourcesCreate,
+    ToolResourcesParam,
+)
+from langchain_assistants.types.tools import ResponseFormat, Tool, ToolParam
+
+
+class Assistant(WireObject):
+    """Be a stored assistant.
+
+    `version` is an extension; it grows by one with each update.
+    """
+
+    id: str
+    object: Literal["assistant"] = "assistant"
+    created_at: int
+    name: str | None = None
+    description: str | None = None
+    model: str
+    instructions: str | None = None
+    tools: list[Tool] = Field(default_factory=list)
+    tool_resources: ToolResources | None = None
+    metadata: dict[str, str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    response_format: str | dict[str, Any] | None = None
+    version: Opt[int] = None
+
+
+@request
+class AssistantCreate(TypedDict, total=False):
+    """Fields of a new assistant."""
+
+    model: Required[NonEmpty]
+    name: Annotated[str, Field(max_length=256)] | None
+    description: Annotated[str, Field(max_length=512)] | None
+    instructions: Instructions | None
+    tools: Annotated[Array[ToolParam], Field(max_length=128)] | None
+    tool_resources: ToolResourcesCreate | None
+    metadata: Metadata | None
+    temperature: Temperature | None
+    top_p: TopP | None
+    response_format: ResponseFormat | None
+    reasoning_effort: ReasoningEffort | None
+
+
+@request
+class AssistantUpdate(TypedDict, total=False):
+    """Fields of an assistant to replace; an absent one is kept."""
+
+    model: NonEmpty | None
+    name: Annotated[str, Field(max_length=256)] | None
+    description: Annotated[str, Field(max_length=512)] | None
+    instructions: Instructions | None
+    tools: Annotated[Array[ToolParam], Field(max_length=128)] | None
+    tool_resources: ToolResourcesParam | None
+    metadata: Metadata | None
+    temperature: Temperature | None
+    top_p: TopP | None
+    response_format: ResponseFormat | None
+    reasoning_effort: ReasoningEffort | None
