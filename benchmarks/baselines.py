@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,8 +74,8 @@ class Agent(_Agent):
         path: A new file.
         model: The model.
         tools: The agent's tools.
-        tuned: Commit as the engine does by default (`TUNED`), not as shipped: fsync
-            at each commit, but on a thread beside the graph.
+        tuned: Commit as the engine does by default. As shipped each commit is synced
+            to the disk, but the graph does not wait for it.
     """
 
     def __init__(
@@ -150,38 +152,32 @@ class Agent(_Agent):
 
 
 class AsyncAgent(_Agent):
-    """`create_agent` with an AsyncSqliteSaver; made by `open` within an event loop."""
-
-    def __init__(
-        self,
-        model: BaseChatModel,
-        tools: Sequence[BaseTool],
-        connection: aiosqlite.Connection,
-        *,
-        tuned: bool,
-    ) -> None:
-        """Make the agent; the saver belongs to the loop that is running."""
-        self._connection = connection
-        super().__init__(model, tools, AsyncSqliteSaver(connection), tuned=tuned)
+    """`create_agent` with an AsyncSqliteSaver; `open_on` makes one."""
 
     @classmethod
-    async def open(
+    @contextmanager
+    def open_on(
         cls,
+        loop: asyncio.Runner,
         path: Path,
         model: BaseChatModel,
         tools: Sequence[BaseTool] = (),
         *,
         tuned: bool = False,
-    ) -> Self:
-        """Open a new file and make the agent."""
-        connection = await aiosqlite.connect(path)
-        if tuned:
-            await connection.execute(_TUNING)
-        return cls(model, tools, connection, tuned=tuned)
+    ) -> Iterator[Self]:
+        """Open a new file and make the agent; both belong to this loop."""
 
-    async def close(self) -> None:
-        """Close the file."""
-        await self._connection.close()
+        async def connected() -> tuple[aiosqlite.Connection, AsyncSqliteSaver]:
+            connection = await aiosqlite.connect(path)
+            if tuned:
+                await connection.execute(_TUNING)
+            return connection, AsyncSqliteSaver(connection)
+
+        connection, saver = loop.run(connected())
+        try:
+            yield cls(model, tools, saver, tuned=tuned)
+        finally:
+            loop.run(connection.close())
 
     async def turn(self) -> None:
         """Ask the question in a new thread."""

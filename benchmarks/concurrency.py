@@ -19,13 +19,15 @@ _FASTER = Budget(1.5, "ratio", "at least")
 
 def rows(effort: Effort, folder: Path) -> Iterator[Row]:
     """Measure both sides not streaming, then both streaming."""
+    model = scripted_model()
     with (
         asyncio.Runner() as loop,
-        Assistants(folder / "ours.db", scripted_model(), [look_up]) as ours,
+        Assistants(folder / "ours.db", model, [look_up]) as ours,
+        AsyncAgent.open_on(loop, folder / "shipped.db", model, [look_up]) as shipped,
+        AsyncAgent.open_on(
+            loop, folder / "tuned.db", model, [look_up], tuned=True
+        ) as tuned,
     ):
-        opened = partial(AsyncAgent.open, tools=[look_up])
-        shipped = loop.run(opened(folder / "shipped.db", scripted_model()))
-        tuned = loop.run(opened(folder / "tuned.db", scripted_model(), tuned=True))
         sides: dict[str, AsyncAct] = {
             "ours": ours.async_turn,
             "shipped": shipped.turn,
@@ -43,8 +45,6 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
             rounds=effort.of(full=5, short=1),
             warm_up=0,
         )
-        loop.run(shipped.close())
-        loop.run(tuned.close())
     row = partial(Row, "concurrency", unit="turns/s")
     rates = {name: _TURNS / one.median * 1000 for name, one in samples.items()}
     what = f"{_TURNS} concurrent turns"

@@ -36,6 +36,7 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
         asyncio.Runner() as loop,
         Assistants(folder / "ours.db", model()) as ours,
         Agent(folder / "shipped.db", model()) as shipped,
+        AsyncAgent.open_on(loop, folder / "shipped_async.db", model()) as other,
     ):
         waits = {
             "bare": partial(_wait, partial(_bare_tokens, model())),
@@ -44,14 +45,12 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
         }
         yield _added("stream_run", sampled(waits, rounds=rounds), SHIPPED)
 
-        other = loop.run(AsyncAgent.open(folder / "shipped_async.db", model()))
         waits = {
             "bare": partial(_wait_async, loop, partial(_bare_async_tokens, model())),
             "ours": partial(_wait_async, loop, ours.async_tokens),
             "shipped": partial(_wait_async, loop, other.tokens),
         }
         yield _added("astream_run", sampled(waits, rounds=rounds), ASYNC_SHIPPED)
-        loop.run(other.close())
 
 
 def _added(method: str, samples: dict[str, Sample], versus: str) -> Row:

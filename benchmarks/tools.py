@@ -30,8 +30,9 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
             path = folder / f"ours_{kind}.db"
             side = opened.enter_context(Assistants(path, model(), [tool]))
             path = folder / f"shipped_{kind}.db"
-            other = loop.run(AsyncAgent.open(path, model(), [tool]))
-            opened.callback(on_loop(loop, other.close))
+            other = opened.enter_context(
+                AsyncAgent.open_on(loop, path, model(), [tool])
+            )
             ours[f"{kind} tools, invoke"] = side.turn
             ours[f"{kind} tools, ainvoke"] = on_loop(loop, side.async_turn)
             theirs[f"{kind} tools, ainvoke"] = on_loop(loop, other.turn)

@@ -52,15 +52,15 @@ def _async_turns(effort: Effort, folder: Path) -> Iterator[Row]:
     with (
         asyncio.Runner() as loop,
         Assistants(folder / "ours_async.db", scripted_model(), [look_up]) as ours,
+        AsyncAgent.open_on(
+            loop, folder / "shipped_async.db", scripted_model(), [look_up]
+        ) as shipped,
     ):
-        path = folder / "shipped_async.db"
-        shipped = loop.run(AsyncAgent.open(path, scripted_model(), [look_up]))
         sides: dict[str, Act] = {
             "ours": on_loop(loop, ours.async_turn),
             "shipped": on_loop(loop, shipped.turn),
         }
         times = interleaved(sides, rounds=effort.of(full=100, short=20))
-        loop.run(shipped.close())
     yield _row(
         "the same, ainvoke",
         times["ours"].median,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
+from langchain_assistants import __version__
 from langchain_assistants.errors import AssistantsError
 
 INTERRUPTED = 130
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version",
         action="version",
-        version=f"langchain-assistants {version('langchain-assistants')}",
+        version=f"langchain-assistants {__version__}",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 

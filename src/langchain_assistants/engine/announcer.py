@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_assistants.engine.events import EventLog
+from langchain_assistants.engine.step_rows import StepDraft
 from langchain_assistants.types.base import WireObject
 from langchain_assistants.types.events import (
     EventName,
@@ -25,15 +26,15 @@ from langchain_assistants.types.events import (
 )
 from langchain_assistants.types.messages import Message
 from langchain_assistants.types.runs import Run
-from langchain_assistants.types.steps import RunStep
 
 
 class Announcer:
     """Emits one run's events to its log, if it has one."""
 
-    def __init__(self, log: EventLog | None) -> None:
+    def __init__(self, log: EventLog | None, assistant_id: str) -> None:
         """Take the log; None: nobody listens."""
         self._log = log
+        self._assistant_id = assistant_id
 
     @property
     def listening(self) -> bool:
@@ -49,13 +50,19 @@ class Announcer:
         """Tell a run's new status."""
         self.emit(f"thread.run.{run.status}", run)  # type: ignore[arg-type]
 
-    def step_begun(self, step: RunStep) -> None:
+    def step_begun(self, draft: StepDraft) -> None:
         """Tell of a new step."""
+        if self._log is None:
+            return
+        step = draft.to_step(self._assistant_id)
         self.emit("thread.run.step.created", step)
         self.emit("thread.run.step.in_progress", step)
 
-    def step_ended(self, step: RunStep) -> None:
+    def step_ended(self, draft: StepDraft) -> None:
         """Tell a step's final status."""
+        if self._log is None:
+            return
+        step = draft.to_step(self._assistant_id)
         self.emit(f"thread.run.step.{step.status}", step)  # type: ignore[arg-type]
 
     def message_begun(self, message: Message) -> None:

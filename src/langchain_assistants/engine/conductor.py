@@ -63,7 +63,8 @@ class RunRequest:
 
     Attributes:
         tenant: Whose it is.
-        thread: The id of a thread, or one to create together with the run.
+        thread: The id of a thread, or one to create together with the run (unless
+            there is one with its key).
         body: The checked request body.
         messages: Bodies of messages that come before `additional_messages`.
     """
@@ -329,11 +330,14 @@ class Conductor:
         thread: Row | None = None
         stopped: str | None = None
         active: Row | None = None
-        if isinstance(request.thread, NewThread):
-            thread = yield from request.thread.insert()
-            thread_id, end = thread["id"], len(request.thread.messages)
+        place = request.thread
+        if isinstance(place, NewThread) and (known := (yield from place.existing())):
+            place = known["id"]
+        if isinstance(place, NewThread):
+            thread = yield from place.insert()
+            thread_id, end = thread["id"], len(place.messages)
         else:
-            thread_id = request.thread
+            thread_id = place
             yield from thread_end(thread_id, tenant)
             active = yield from active_run(thread_id, now)
             mode = body.get("on_active_run") or settings.on_active_run

@@ -20,6 +20,7 @@ from langchain_assistants.engine.executor import Executor
 from langchain_assistants.engine.messages import Messages
 from langchain_assistants.engine.models import ChatModelFactory, Models, fallbacks
 from langchain_assistants.engine.offloading import Offloading
+from langchain_assistants.engine.portal import Portal
 from langchain_assistants.engine.run_graph import RunGraphs
 from langchain_assistants.engine.run_saver import RunSaver
 from langchain_assistants.engine.runs import Runs
@@ -108,6 +109,7 @@ class AssistantsEngine:
                 raise not_available(f"AssistantsEngine({name}=...)")
         self.settings = settings if settings is not None else Settings()
         self.recover = recover
+        self._closed = False
         self.url = url or self.settings.resolved_database_url()
         self.database = _open(self.url, self.settings)
         self._offloading = Offloading(self.settings.tool_threads)
@@ -145,6 +147,11 @@ class AssistantsEngine:
         return Implementations(tools, self._offloading)
 
     @property
+    def portal(self) -> Portal:
+        """The loop that synchronous callers wait for."""
+        return self._workplace.portal
+
+    @property
     def conductor(self) -> Conductor:
         """Who leads the runs; the faces of the engine start theirs here."""
         return self._conductor
@@ -167,8 +174,14 @@ class AssistantsEngine:
         """Return an `openai.AsyncOpenAI` on this engine; not available yet."""
         raise not_available("engine.async_openai()")
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called."""
+        return self._closed
+
     def close(self) -> None:
         """Cancel the runs that execute in the background and close the database."""
+        self._closed = True
         self._workplace.portal.stop()
         self._offloading.close()
         self.database.close()

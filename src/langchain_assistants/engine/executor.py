@@ -133,7 +133,7 @@ class Executor:
         Raises:
             StorageError: The database failed; the run went back to the queue.
         """
-        announcer = Announcer(log)
+        announcer = Announcer(log, row["assistant_id"])
         settings = RunSettings.of(row)
         recorder = RunRecorder(
             self._workplace,
@@ -284,6 +284,7 @@ class Executor:
                 "run_failed",
                 extra={"run_id": row["id"], "error": type(error).__name__},
             )
+            logger.debug("run_failed_by", exc_info=error)
             return await recorder.end(Ending(Trigger.FAIL, last_error(error)))
         if interrupts:
             return await recorder.require_action(

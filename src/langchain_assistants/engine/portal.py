@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -76,6 +77,19 @@ class Portal:
             ConfigurationError: Called from the portal's own loop, where waiting would
                 never end; await the async method there.
         """
+        call = self.spawn(function)
+        try:
+            return call.future.result()
+        except BaseException:
+            call.cancel()
+            raise
+
+    def spawn(self, function: Callable[[], Awaitable[T]]) -> PortalCall[T]:
+        """Execute a coroutine function on the portal's loop without waiting.
+
+        Raises:
+            ConfigurationError: Called from the portal's own loop.
+        """
         if threading.current_thread() is self._thread:
             raise ConfigurationError(
                 "A synchronous method was called on the engine's own event loop, where "
@@ -90,14 +104,7 @@ class Portal:
             finally:
                 finished.set()
 
-        future = self._opened().start_task_soon(task)
-        try:
-            return future.result()
-        except BaseException:
-            if not finished.is_set():
-                future.cancel()
-                finished.wait(_TIDY_UP_SECONDS)
-            raise
+        return PortalCall(self._opened().start_task_soon(task), finished)
 
     def start(self, function: Callable[[], Awaitable[None]]) -> None:
         """Execute a coroutine function on the portal's loop in the background."""
@@ -121,6 +128,19 @@ class Portal:
             )
         portal.call(portal.stop, True)
         self._thread.join()
+
+
+class PortalCall(NamedTuple, Generic[T]):
+    """A coroutine that executes on the portal's loop."""
+
+    future: Future[T]
+    finished: threading.Event
+
+    def cancel(self) -> None:
+        """Cancel the coroutine unless it is done, and let it tidy up."""
+        if not self.finished.is_set():
+            self.future.cancel()
+            self.finished.wait(_TIDY_UP_SECONDS)
 
 
 class HasPortal(Protocol):

@@ -203,7 +203,7 @@ class RunRecorder:
     def _begin_call(self, turn: _Turn, call_id: str | None, name: str) -> str:
         if turn.step is None:
             turn.step = self._draft_step("tool_calls", _no_calls())
-            self._announcer.step_begun(self._as_step(turn.step))
+            self._announcer.step_begun(turn.step)
         if not call_id or call_id in self._call_ids:
             call_id = self._workplace.new_id("call_")
         self._call_ids.add(call_id)
@@ -386,7 +386,7 @@ class RunRecorder:
         if queries:
             await self._workplace.database.write(_all(queries))
         if closes and step is not None:
-            self._announcer.step_ended(self._as_step(step))
+            self._announcer.step_ended(step)
 
     # -- what other middleware did
 
@@ -486,7 +486,7 @@ class RunRecorder:
         if open_step is not None and open_step.status == "in_progress":
             open_step.last_error = ending.last_error
             self._end_step(open_step, status)
-            self._announcer.step_ended(self._as_step(open_step))
+            self._announcer.step_ended(open_step)
         self._announcer.run(to_run(row))
         return row
 
@@ -528,7 +528,7 @@ class RunRecorder:
     def _ended(self, message: Message, step: StepDraft) -> Callable[[], None]:
         def announce() -> None:
             self._announcer.message_ended(message)
-            self._announcer.step_ended(self._as_step(step))
+            self._announcer.step_ended(step)
 
         return announce
 
@@ -551,7 +551,7 @@ class RunRecorder:
         )
         turn.message = MessageDraft(message_id, step, step.created_at)
         if self.listening:
-            self._announcer.step_begun(self._as_step(step))
+            self._announcer.step_begun(step)
             self._announcer.message_begun(self._as_message(turn.message, None, None))
         return turn.message
 
@@ -572,9 +572,6 @@ class RunRecorder:
     def _end_step(self, step: StepDraft, status: StepStatus) -> None:
         step.status = status
         step.ended_at = self._workplace.clock()
-
-    def _as_step(self, step: StepDraft) -> Any:
-        return step.to_step(self._row["assistant_id"]) if self.listening else None
 
     def _new_message(
         self, draft: MessageDraft, reason: str | None, now: float

@@ -40,6 +40,11 @@ class Resource:
         self._tenant = tenant
 
     @property
+    def tenant(self) -> str:
+        """Whose objects these are."""
+        return self._tenant
+
+    @property
     def portal(self) -> Portal:
         """The loop that synchronous twins wait for."""
         return self._workplace.portal

@@ -119,6 +119,13 @@ class NewThread:
             "summary": None,
         }
 
+    def existing(self) -> Transaction[Row | None]:
+        """Read the thread that has the key already, if there is one."""
+        key = self.columns["key"]
+        if key is None:
+            return None
+        return (yield from thread_by_key(key, self.columns["tenant"]))
+
     def insert(self) -> Transaction[Row]:
         """Insert the thread and its first messages.
 
@@ -126,10 +133,9 @@ class NewThread:
             InvalidRequestError: Another thread has the key.
         """
         row = self.columns
-        if row["key"] is not None:
-            known = yield from thread_by_key(row["key"], row["tenant"])
-            if known is not None:
-                raise InvalidRequestError(
+        known = yield from self.existing()
+        if known is not None:
+            raise InvalidRequestError(
                     f"Thread {known['id']} has the key already; use "
                     "threads.get_or_create, or another key.",
                     code="invalid_value",

@@ -116,17 +116,22 @@ def _told(events: Iterable[str]) -> str:
 
 
 def _check_calls(stage: Stage, exchange: Exchange) -> None:
-    functions = stage.functions
-    if stage.scripted:
-        stage.expect(len(exchange.calls) == 2, "one model turn made two calls")
-    elif not exchange.calls:
+    calls, functions = exchange.calls, stage.functions
+    if not stage.scripted and not calls:
         stage.note(f"{stage.model} chose to call no function this time")
-    if exchange.calls:
-        stage.expect(
-            len(functions.executions) == len(exchange.calls),
-            f"{len(functions.executions)} functions of {tutor.SERVICE_SECONDS} s each "
-            f"really ran, in {functions.seconds:.2f} s together",
-        )
+        return
+    stage.expect(
+        len(calls) == 2 or not stage.scripted, f"the model made {len(calls)} calls"
+    )
+    stage.expect(
+        all(call.output is not None for call in calls), "each call has its output"
+    )
+    ran = len(functions.executions)
+    stage.expect(
+        ran == len(calls) or not stage.scripted,
+        f"{ran} Python functions of {tutor.SERVICE_SECONDS} s each really ran, in "
+        f"{functions.seconds:.2f} s together",
+    )
 
 
 def _play_second_process(stage: Stage, thread_id: str) -> None:

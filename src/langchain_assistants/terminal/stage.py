@@ -62,6 +62,7 @@ class Stage:
         self, assistant: AssistantRunnable, thread_id: str, question: str
     ) -> Exchange:
         """Ask on the thread, show the answer as it comes, check that the run ended."""
+        self.functions.executions.clear()
         self._transcript.said("you", question)
         asked = {"content": question, "thread_id": thread_id}
         with closing(assistant.stream_run(asked)) as events:

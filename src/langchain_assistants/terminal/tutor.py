@@ -46,7 +46,7 @@ class Execution(NamedTuple):
 
 
 class Functions:
-    """The tutor's functions, and the record of their executions in this process."""
+    """The tutor's functions, and the record of their executions."""
 
     def __init__(self) -> None:
         """Begin with an empty record."""
@@ -69,6 +69,8 @@ class Functions:
     @property
     def seconds(self) -> float:
         """How long the executions took, from the first begin to the last end."""
+        if not self.executions:
+            return 0.0
         began = min(one.began for one in self.executions)
         return max(one.ended for one in self.executions) - began
 

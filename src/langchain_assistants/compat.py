@@ -1,0 +1,58 @@
+"""Names of LangChain's OpenAIAssistantRunnable, for code that was written for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from langchain_assistants.actions import AssistantAction, AssistantFinish
+from langchain_assistants.assistant import AssistantRunnable
+from langchain_assistants.run_input import ExtraKeys
+
+__all__ = [
+    "AssistantAction",
+    "AssistantFinish",
+    "OpenAIAssistantAction",
+    "OpenAIAssistantFinish",
+    "OpenAIAssistantRunnable",
+]
+
+OpenAIAssistantAction = AssistantAction
+OpenAIAssistantFinish = AssistantFinish
+
+
+class OpenAIAssistantRunnable(AssistantRunnable):
+    """A drop-in for LangChain's class of this name.
+
+    It takes the old constructor's arguments besides those of `AssistantRunnable`, and
+    input keys that it does not know are logged instead of refused. `file_ids` become
+    attachments, as in the community's V2 class.
+
+    Example:
+        >>> from langchain_assistants import AssistantsEngine, OpenAIAssistantRunnable
+        >>> from langchain_assistants.testing import ScriptedChatModel
+        >>> engine = AssistantsEngine(
+        ...     "sqlite:///:memory:", chat_model=ScriptedChatModel(["4."])
+        ... )
+        >>> agent = OpenAIAssistantRunnable.create_assistant(
+        ...     "Tutor", "You teach.", [], "gpt-4o", engine=engine, as_agent=True
+        ... )
+        >>> agent.invoke({"content": "What is 2 + 2?"}).return_values["output"]
+        '4.'
+        >>> engine.close()
+    """
+
+    check_every_ms: float = Field(default=1_000.0, exclude=True)
+    """Accepted and not needed: nothing is polled."""
+    extra_keys: ExtraKeys = "warn"
+
+    def _parsed(self, given: Any, bound: Any) -> Any:
+        """Read the input; V2's `file_ids` are attachments for both hosted tools."""
+        if isinstance(given, dict) and given.get("file_ids"):
+            both = [{"type": "file_search"}, {"type": "code_interpreter"}]
+            files = [{"file_id": i, "tools": both} for i in given["file_ids"]]
+            others = list(given.get("attachments") or ())
+            given = {k: v for k, v in given.items() if k != "file_ids"}
+            given["attachments"] = [*others, *files]
+        return super()._parsed(given, bound)

@@ -1,0 +1,16 @@
+"""create_assistant_graph: an assistant as a LangGraph graph; comes with a later version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def create_assistant_graph(assistant: Any, tools: Any = None, **options: Any) -> Any:
+    """Return an assistant's tool-call loop as a compiled graph; not available yet.
+
+    Raises:
+        ConfigurationError: Always, in this version.
+    """
+    from langchain_assistants.engine.engine import not_available
+
+    raise not_available("create_assistant_graph()")

@@ -1,0 +1,303 @@
+"""The input of an AssistantRunnable: which of its keys goes where."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+)
+from langchain_core.prompt_values import PromptValue
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel
+from typing_extensions import TypedDict
+
+from langchain_assistants.errors import InvalidRequestError
+
+logger = logging.getLogger(__name__)
+
+ExtraKeys = Literal["error", "warn", "ignore"]
+
+RUN_KEYS = (
+    "instructions",
+    "additional_instructions",
+    "additional_messages",
+    "model",
+    "tools",
+    "temperature",
+    "top_p",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "max_prompt_tokens",
+    "max_completion_tokens",
+    "truncation_strategy",
+    "on_active_run",
+    "history",
+    "tool_errors",
+    "expires_after",
+)
+MESSAGE_KEYS = {"attachments": "attachments", "message_metadata": "metadata"}
+THREAD_KEYS = {
+    "thread_metadata": "metadata",
+    "tool_resources": "tool_resources",
+    "context": "context",
+}
+_WIRE_TOOL_TYPES = ("code_interpreter", "file_search", "retrieval", "function")
+
+
+class AssistantInput(TypedDict, total=False):
+    """Keys of the input; every one may be left out or None.
+
+    A plain string, LangChain messages or a prompt may stand for the whole input.
+    """
+
+    content: str | list[dict[str, Any]]
+    attachments: list[dict[str, Any]]
+    message_metadata: dict[str, str]
+    thread_id: str
+    thread_key: str
+    thread_metadata: dict[str, str]
+    tool_resources: dict[str, Any]
+    context: dict[str, Any]
+    run_metadata: dict[str, str]
+    instructions: str
+    additional_instructions: str
+    additional_messages: list[dict[str, Any]]
+    model: str
+    tools: list[Any]
+    temperature: float
+    top_p: float
+    tool_choice: str | dict[str, Any]
+    parallel_tool_calls: bool
+    response_format: Any
+    reasoning_effort: str
+    max_prompt_tokens: int
+    max_completion_tokens: int
+    truncation_strategy: dict[str, Any]
+    on_active_run: str
+    history: str
+    tool_errors: str
+    expires_after: int
+    run_id: str
+    tool_outputs: list[dict[str, Any]]
+    intermediate_steps: list[tuple[Any, Any]]
+
+
+KNOWN_KEYS = frozenset(AssistantInput.__annotations__)
+
+
+class RunStart(NamedTuple):
+    """A new run on a new or an existing thread.
+
+    Attributes:
+        messages: Bodies of the new user message, or messages.
+        thread: Body of the thread, for where it is created.
+        body: Body of the run, without the assistant.
+        answer_type: The pydantic class or schema that the answer is parsed by.
+    """
+
+    thread_id: str | None
+    thread_key: str | None
+    messages: list[dict[str, Any]]
+    thread: dict[str, Any]
+    body: dict[str, Any]
+    answer_type: Any
+
+
+class RunResume(NamedTuple):
+    """Outputs for a run that waits for them; None: those of `intermediate_steps`."""
+
+    run_id: str
+    thread_id: str | None
+    outputs: list[dict[str, Any]]
+    answer_type: Any
+    from_agent: bool
+
+
+def parse(
+    given: Any,
+    bound: Mapping[str, Any],
+    *,
+    as_agent: bool,
+    extra_keys: ExtraKeys,
+) -> RunStart | RunResume:
+    """Read an input.
+
+    Args:
+        given: A dict of the known keys, a string, LangChain messages or a prompt.
+        bound: Arguments bound to the runnable; the input's keys win.
+        as_agent: Whether `intermediate_steps` are outputs to submit.
+        extra_keys: What to do with other keys.
+
+    Raises:
+        TypeError: The input has another type, or an unknown key.
+        InvalidRequestError: There is nothing to run on.
+    """
+    keys = {**bound, **_as_mapping(given)}
+    keys = {name: value for name, value in keys.items() if value is not None}
+    _refuse_unknown(keys, extra_keys)
+    response_format, answer_type = _response_format(keys.get("response_format"))
+    steps = keys.get("intermediate_steps")
+    if as_agent and steps:
+        last = steps[-1][0]
+        outputs = [_output(action.tool_call_id, value) for action, value in steps]
+        return RunResume(last.run_id, last.thread_id, outputs, answer_type, True)
+    if "run_id" in keys:
+        outputs = [
+            _output(item["tool_call_id"], item["output"])
+            for item in keys.get("tool_outputs", ())
+        ]
+        return RunResume(
+            keys["run_id"], keys.get("thread_id"), outputs, answer_type, False
+        )
+    if "content" not in keys and "messages" not in keys and "thread_id" not in keys:
+        raise InvalidRequestError(
+            "Missing required parameter: 'content'.",
+            code="missing_required_parameter",
+            param="content",
+        )
+    body = {name: keys[name] for name in RUN_KEYS if name in keys}
+    if response_format is not None:
+        body["response_format"] = response_format
+    if "tools" in keys:
+        body["tools"] = [to_wire_tool(tool) for tool in keys["tools"]]
+    if "run_metadata" in keys:
+        body["metadata"] = keys["run_metadata"]
+    messages = list(keys.get("messages", ()))
+    if "content" in keys:
+        message = {"role": "user", "content": keys["content"]}
+        message |= {w: keys[k] for k, w in MESSAGE_KEYS.items() if k in keys}
+        messages.append(message)
+    thread = {wire: keys[k] for k, wire in THREAD_KEYS.items() if k in keys}
+    return RunStart(
+        keys.get("thread_id"),
+        keys.get("thread_key"),
+        messages,
+        thread,
+        body,
+        answer_type,
+    )
+
+
+def to_wire_tool(tool: Any) -> dict[str, Any]:
+    """Return a tool, function, pydantic class or dict as an assistant's tool entry.
+
+    Raises:
+        TypeError: It is none of them.
+    """
+    if isinstance(tool, BaseModel) and not isinstance(tool, BaseTool):
+        tool = tool.model_dump()
+    if isinstance(tool, Mapping) and isinstance(tool.get("type"), str):
+        if tool["type"] != "function" or "function" in tool:
+            return dict(tool)
+    if not (isinstance(tool, Mapping | BaseTool | type) or callable(tool)):
+        raise TypeError(
+            f"{tool!r} is no tool: give a LangChain tool, a function, a pydantic class "
+            "or a dict in OpenAI's form."
+        )
+    return convert_to_openai_tool(tool)
+
+
+def _as_mapping(given: Any) -> Mapping[str, Any]:
+    if isinstance(given, str):
+        return {"content": given}
+    if isinstance(given, PromptValue):
+        given = given.to_messages()
+    if isinstance(given, BaseMessage):
+        given = [given]
+    if isinstance(given, Mapping):
+        if "messages" in given:
+            _refuse_unknown({"messages": None}, "error")
+        return given
+    if isinstance(given, Sequence) and all(isinstance(m, BaseMessage) for m in given):
+        return _from_messages(given)
+    raise TypeError(
+        "The input must be a dict, a string, LangChain messages or a prompt, not "
+        f"{type(given).__name__}."
+    )
+
+
+def _from_messages(messages: Sequence[BaseMessage]) -> dict[str, Any]:
+    """Read LangChain messages: human and AI join the thread, system instructs the run."""
+    bodies: list[dict[str, Any]] = []
+    instructions: list[str] = []
+    for message in messages:
+        if isinstance(message, SystemMessage):
+            instructions.append(str(message.text))
+        elif isinstance(message, HumanMessage):
+            bodies.append({"role": "user", "content": _content(message)})
+        elif isinstance(message, AIMessage):
+            bodies.append({"role": "assistant", "content": str(message.text)})
+        else:
+            raise TypeError(
+                f"A {type(message).__name__} cannot be an input: submit tool outputs "
+                "with 'run_id' and 'tool_outputs'."
+            )
+    keys: dict[str, Any] = {"messages": bodies}
+    if instructions:
+        keys["additional_instructions"] = "\n\n".join(instructions)
+    return keys
+
+
+def _content(message: BaseMessage) -> str | list[dict[str, Any]]:
+    if isinstance(message.content, str):
+        return message.content
+    parts: list[dict[str, Any]] = []
+    for block in message.content:
+        if isinstance(block, str):
+            parts.append({"type": "text", "text": block})
+        elif block.get("type") == "text":
+            parts.append({"type": "text", "text": block["text"]})
+        elif block.get("type") == "image_url":
+            url = block["image_url"]
+            parts.append(
+                {"type": "image_url", "image_url": {"url": url} if isinstance(url, str) else url}
+            )
+        else:
+            raise TypeError(
+                f"A content block of type {block.get('type')!r} cannot be stored in a "
+                "thread; use text and image_url blocks."
+            )
+    return parts
+
+
+def _refuse_unknown(keys: Mapping[str, Any], mode: ExtraKeys) -> None:
+    unknown = [name for name in keys if name not in KNOWN_KEYS and name != "messages"]
+    if not unknown or mode == "ignore":
+        return
+    name = str(unknown[0])
+    near = difflib.get_close_matches(name, KNOWN_KEYS, n=1)
+    advice = f"did you mean '{near[0]}'?" if near else "it is none of an assistant's."
+    text = f"Unknown input key '{name}': {advice}"
+    if mode == "error":
+        raise TypeError(f'{text} (extra_keys="ignore" lets other keys pass)')
+    logger.warning("unknown_input_keys", extra={"keys": sorted(map(str, unknown))})
+
+
+def _response_format(given: Any) -> tuple[Any, Any]:
+    """Return the wire's response_format, and what the answer is to be parsed by."""
+    if isinstance(given, type) and issubclass(given, BaseModel):
+        schema = {"name": given.__name__, "schema": given.model_json_schema()}
+        return {"type": "json_schema", "json_schema": schema}, given
+    if isinstance(given, Mapping) and given.get("type") == "json_schema":
+        return given, given
+    return given, None
+
+
+def _output(call_id: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping | list):
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    return {
+        "tool_call_id": call_id,
+        "output": value if isinstance(value, str) else str(value),
+    }

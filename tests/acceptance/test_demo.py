@@ -1,0 +1,183 @@
+"""The command `demo` in real processes: what it promises, shows and leaves behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.acceptance.program import PATIENCE, run, start
+from tests.openai_server import Failure, OpenAIServer, tutor
+
+from langchain_assistants.terminal.demo import EIGHT_LINES
+from langchain_assistants.terminal.tutor import FOLLOW_UP, GREETING, TWO_QUESTIONS
+
+MODEL = "openai:gpt-4o"
+
+
+def rows(file: Path, statement: str) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def texts(file: Path) -> list[str]:
+    """The texts of all messages, in order."""
+    found = rows(file, "SELECT content FROM messages ORDER BY thread_id, seq")
+    return [
+        "".join(part["text"]["value"] for part in json.loads(content))
+        for (content,) in found
+    ]
+
+
+def test_every_promise_of_the_demo_holds(tmp_path: Path) -> None:
+    demo = run("demo", home=tmp_path)
+
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert demo.stderr == ""
+    assert "scripted model: no LLM is called" in demo.stdout
+    assert "light_minutes(distance_au=30.07) → 250.1" in demo.stdout
+    assert "year_length(distance_au=30.07) → 164.9" in demo.stdout
+    assert re.search(r"message\.delta×\d\d", demo.stdout)
+    assert "✗" not in demo.stdout
+    assert re.search(r"All \d+ checks held", demo.stdout)
+    assert EIGHT_LINES in demo.stdout
+    (file,) = tmp_path.rglob("tutor.db")
+    assert str(file) in demo.stdout
+    (thread_id,) = rows(file, "SELECT id FROM threads")[0]
+    assert f"engine.threads.delete('{thread_id}')" in demo.stdout
+
+
+def test_the_second_process_answers_from_what_the_first_one_stored(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "my tutor.db"
+
+    demo = run("demo", "--database", str(file), home=tmp_path)
+
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    said = texts(file)
+    assert said[0::2] == [GREETING, TWO_QUESTIONS, FOLLOW_UP]
+    assert "You are Ada" in said[-1]
+    assert "164.9" in said[-1]
+    assert rows(file, "SELECT DISTINCT status FROM runs") == [("completed",)]
+    assert rows(file, "SELECT count(DISTINCT worker) FROM runs") == [(2,)]
+    assert f"rm '{file}'" in demo.stdout
+
+
+def test_a_second_demo_on_the_same_file_goes_on_in_its_thread(tmp_path: Path) -> None:
+    file = tmp_path / "tutor.db"
+
+    codes = [
+        run("demo", "--database", str(file), home=tmp_path).returncode for _ in range(2)
+    ]
+
+    assert codes == [0, 0]
+    assert rows(file, "SELECT count(*) FROM threads") == [(1,)]
+    assert rows(file, "SELECT count(*) FROM assistants") == [(1,)]
+    assert len(texts(file)) == 12
+
+
+def test_with_a_model_it_runs_for_real(tmp_path: Path) -> None:
+    file = tmp_path / "tutor.db"
+    with OpenAIServer(tutor) as server:
+        arguments = ("demo", "--model", MODEL, "--database", str(file))
+        demo = run(*arguments, home=tmp_path, env=server.env)
+
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "scripted" not in demo.stdout
+    assert "light_minutes(distance_au=2.0) → 16.6" in demo.stdout
+    assert "year_length(distance_au=2.0) → 2.8" in demo.stdout
+    assert "The tools say: 16.6; 2.8" in texts(file)[-1]
+    assert all(request.json["stream"] for request in server.requests)
+    asked = server.requests[-1].json["messages"]
+    assert [m["content"] for m in asked if m["role"] == "user"] == [
+        GREETING,
+        TWO_QUESTIONS,
+        FOLLOW_UP,
+    ]
+
+
+def test_a_model_that_calls_no_function_is_no_failure(tmp_path: Path) -> None:
+    with OpenAIServer(lambda asked: "I know it by heart.") as server:
+        demo = run("demo", "--model", MODEL, home=tmp_path, env=server.env)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert f"{MODEL} chose to call no function this time" in demo.stdout
+
+
+def test_a_run_that_fails_is_named_and_the_exit_code_is_1(tmp_path: Path) -> None:
+    refusal = Failure(401, "Incorrect API key provided.", code="invalid_api_key")
+    with OpenAIServer(lambda asked: refusal) as server:
+        demo = run("demo", "--model", MODEL, home=tmp_path, env=server.env)
+    assert demo.returncode == 1
+    assert "did not hold:" in demo.stdout
+    assert re.search(r"run_\w+ .*failed", demo.stdout)
+    assert "Incorrect API key provided." in demo.stdout
+    assert "Traceback" not in demo.stdout + demo.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [
+        (MODEL, "OPENAI_API_KEY"),
+        ("ibm:granite", "pip install langchain-ibm"),
+        ("granite", "--model openai:MODEL"),
+    ],
+)
+def test_a_model_out_of_reach_is_said_with_what_to_do(
+    tmp_path: Path, model: str, advice: str
+) -> None:
+    demo = run("demo", "--model", model, home=tmp_path)
+    assert demo.returncode == 1
+    assert demo.stderr.startswith(f"error: The model {model} cannot be used: ")
+    assert advice in demo.stderr
+    assert demo.stdout == ""
+    assert list(tmp_path.rglob("*.db")) == []
+
+
+def test_a_database_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    demo = run("demo", "--database", "postgresql://host/db", home=tmp_path)
+    assert demo.returncode == 1
+    assert demo.stderr.startswith("error: ")
+    assert "--database" in demo.stderr
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("These are my notes, not a database. " * 200)
+    demo = run("demo", "--database", str(file), home=tmp_path)
+    assert demo.returncode == 1
+    assert str(file) in demo.stdout.replace("\n", "")
+    assert "Traceback" not in demo.stderr
+
+
+def test_ctrl_c_ends_the_demo_with_130(tmp_path: Path) -> None:
+    with start("demo", home=tmp_path) as demo:
+        assert demo.stdout is not None
+        shown = ""
+        while "you " not in shown:
+            shown += demo.stdout.readline()
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(PATIENCE) == 130
+
+
+def test_the_eight_lines_work_as_they_are_printed(tmp_path: Path) -> None:
+    assert len(EIGHT_LINES.splitlines()) == 8
+    with OpenAIServer(tutor) as server:
+        results = [
+            run(
+                command=(sys.executable, "-c", EIGHT_LINES),
+                home=tmp_path,
+                env=server.env,
+            )
+            for _ in range(2)
+        ]
+    for result in results:
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == "The tools say: 16.6334\n"
+    (file,) = tmp_path.rglob("tutor.db")
+    assert len(texts(file)) == 4
