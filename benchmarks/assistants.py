@@ -50,7 +50,8 @@ class Assistants:
         path: A new file.
         model: The model.
         tools: The assistant's tools.
-        run_tools: Whether the runnable executes them; else their calls come back.
+        run_tools: Whether the runnable executes them; else their calls come back, as
+            actions of an agent.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Assistants:
             list(tools),
             "scripted",
             engine=self.engine,
+            as_agent=not run_tools,
             run_tools=run_tools,
         )
 
@@ -97,18 +99,18 @@ class Assistants:
 
     def round_trip(self) -> None:
         """Ask the question, take the call that comes back and submit its output."""
-        calls = self.agent.invoke(_question())
-        _check(
-            self.agent.invoke(
-                {
-                    "run_id": calls[0].run_id,
-                    "thread_id": calls[0].thread_id,
-                    "tool_outputs": [
-                        {"tool_call_id": made.id, "output": FINDING} for made in calls
-                    ],
-                }
-            )
+        actions = self.agent.invoke(_question())
+        finish = self.agent.invoke(
+            {
+                "run_id": actions[0].run_id,
+                "thread_id": actions[0].thread_id,
+                "tool_outputs": [
+                    {"tool_call_id": action.tool_call_id, "output": FINDING}
+                    for action in actions
+                ],
+            }
         )
+        check_answer(finish.return_values["output"])
 
     def tokens(self) -> Iterator[str]:
         """Ask the question in a new thread and yield the answer's tokens."""

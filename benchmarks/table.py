@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.baselines import LEGEND
 from benchmarks.rows import Budget, Row
 
 HEADINGS = ("What", "langchain-assistants", "Baseline", "Ratio", "Budget", "Verdict")
@@ -45,6 +46,7 @@ def show(rows: Sequence[Row], console: Console) -> None:
     console.print(table)
     missed = [row.what for row in rows if row.met is False]
     judged = sum(row.met is not None for row in rows)
+    console.print(LEGEND)
     console.print(f"{judged - len(missed)} of {judged} budgets are kept.")
 
 
@@ -120,7 +122,8 @@ def markdown(rows: Iterable[Row], on: dict[str, Any]) -> str:
     note = (
         f"Medians of one interleaved run on {on['date']}: {on['cores']} cores, "
         f"Python {on['python']}, SQLite {on['sqlite']}, {packages}. "
-        "The model answers at once, so this is overhead only. `make bench` repeats it."
+        "The model answers at once, so this is overhead only; `make bench` repeats it. "
+        f"{LEGEND}"
     )
     return "\n".join([*lines, "", note])
 

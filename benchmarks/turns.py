@@ -104,7 +104,7 @@ def _round_trips(effort: Effort, folder: Path) -> Iterator[Row]:
             "tuned": tuned.round_trip,
         }
         times = interleaved(sides, rounds=effort.of(full=100, short=20))
-        yield from _times(what, times, shipped=f"{SHIPPED}, interrupt()")
+        yield from _times(what, times, shipped=f"{SHIPPED}, interrupt")
         costs = _both(ours.round_trip, ours, shipped.round_trip, shipped)
         yield from _costs(what, *costs)
 

@@ -48,7 +48,12 @@ from langchain_assistants.run_input import (
 from langchain_assistants.types.assistants import AssistantCreate
 from langchain_assistants.types.events import RunEvent
 from langchain_assistants.types.messages import Message, MessageCreate
-from langchain_assistants.types.runs import RequiredToolCall, Run, RunCreate, ToolOutputs
+from langchain_assistants.types.runs import (
+    RequiredToolCall,
+    Run,
+    RunCreate,
+    ToolOutputs,
+)
 from langchain_assistants.types.threads import ThreadCreate
 from langchain_assistants.types.validation import check_id, validate
 
@@ -123,12 +128,12 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         return False
 
     @property
-    def InputType(self) -> Any:  # noqa: N802
+    def InputType(self) -> Any:
         """The type of the input."""
         return str | AssistantInput | list[Any]
 
     @property
-    def OutputType(self) -> Any:  # noqa: N802
+    def OutputType(self) -> Any:
         """The type of the output."""
         return AssistantOutput
 
@@ -189,8 +194,16 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         place = engine or default_engine()
         return place.portal.call(
             lambda: cls._acreate(
-                "acreate", name, instructions, tools, model, place, client, as_agent,
-                run_tools, assistant_fields,
+                "acreate",
+                name,
+                instructions,
+                tools,
+                model,
+                place,
+                client,
+                as_agent,
+                run_tools,
+                assistant_fields,
             )  # fmt: skip
         )
 
@@ -235,8 +248,16 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         place = engine or default_engine()
         return place.portal.call(
             lambda: cls._acreate(
-                "aget_or_create", name, instructions, tools, model, place, client,
-                as_agent, run_tools, assistant_fields,
+                "aget_or_create",
+                name,
+                instructions,
+                tools,
+                model,
+                place,
+                client,
+                as_agent,
+                run_tools,
+                assistant_fields,
             )  # fmt: skip
         )
 
@@ -366,9 +387,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         return engine
 
     def _parsed(self, given: Any, bound: Mapping[str, Any]) -> RunStart | RunResume:
-        return parse(
-            given, bound, as_agent=self.as_agent, extra_keys=self.extra_keys
-        )
+        return parse(given, bound, as_agent=self.as_agent, extra_keys=self.extra_keys)
 
     async def _answer(
         self,

@@ -89,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODULE:NAME",
         help="a function, a LangChain tool, or a list of them, to import",
     )
-    chat.add_argument("--instructions", metavar="TEXT", help="what the assistant is to do")
+    chat.add_argument(
+        "--instructions", metavar="TEXT", help="what the assistant is to do"
+    )
     chat.add_argument(
         "--database",
         metavar="FILE",

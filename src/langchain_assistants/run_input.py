@@ -261,7 +261,10 @@ def _content(message: BaseMessage) -> str | list[dict[str, Any]]:
         elif block.get("type") == "image_url":
             url = block["image_url"]
             parts.append(
-                {"type": "image_url", "image_url": {"url": url} if isinstance(url, str) else url}
+                {
+                    "type": "image_url",
+                    "image_url": {"url": url} if isinstance(url, str) else url,
+                }
             )
         else:
             raise TypeError(

@@ -42,9 +42,9 @@ def test_every_promise_of_the_demo_holds(tmp_path: Path) -> None:
     assert "scripted model: no LLM is called" in demo.stdout
     assert "light_minutes(distance_au=30.07) → 250.1" in demo.stdout
     assert "year_length(distance_au=30.07) → 164.9" in demo.stdout
-    assert re.search(r"message\.delta×\d\d", demo.stdout)
+    assert re.search(r"message\.delta x \d\d", demo.stdout)
     assert "✗" not in demo.stdout
-    assert re.search(r"All \d+ checks held", demo.stdout)
+    assert re.search(r"Every check held, in \d+\.\d s\.", demo.stdout)
     assert EIGHT_LINES in demo.stdout
     (file,) = tmp_path.rglob("tutor.db")
     assert str(file) in demo.stdout
@@ -114,7 +114,7 @@ def test_a_run_that_fails_is_named_and_the_exit_code_is_1(tmp_path: Path) -> Non
     with OpenAIServer(lambda asked: refusal) as server:
         demo = run("demo", "--model", MODEL, home=tmp_path, env=server.env)
     assert demo.returncode == 1
-    assert "did not hold:" in demo.stdout
+    assert "What did not hold:" in demo.stdout
     assert re.search(r"run_\w+ .*failed", demo.stdout)
     assert "Incorrect API key provided." in demo.stdout
     assert "Traceback" not in demo.stdout + demo.stderr

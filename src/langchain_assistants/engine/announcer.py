@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_assistants.engine.drafts import MessageDraft
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.step_rows import StepDraft
 from langchain_assistants.types.base import WireObject
@@ -65,8 +66,11 @@ class Announcer:
         step = draft.to_step(self._assistant_id)
         self.emit(f"thread.run.step.{step.status}", step)  # type: ignore[arg-type]
 
-    def message_begun(self, message: Message) -> None:
+    def message_begun(self, draft: MessageDraft) -> None:
         """Tell of a new message, still without content."""
+        if self._log is None:
+            return
+        message = draft.begun()
         self.emit("thread.message.created", message)
         self.emit("thread.message.in_progress", message)
 

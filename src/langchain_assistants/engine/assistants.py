@@ -180,7 +180,9 @@ class Assistants(Resource):
             row = yield from assistant_row(assistant_id, self._tenant)
             content = {name: row[name] for name in (*_TEXT, *_NUMBERS)}
             content |= {name: from_json(row[name]) for name in _JSON}
-            yield _UPDATE(id=assistant_id, tenant=self._tenant, **_columns(content | body))
+            yield _UPDATE(
+                id=assistant_id, tenant=self._tenant, **_columns(content | body)
+            )
             return (yield from assistant_row(assistant_id, self._tenant))
 
         return to_assistant(await self._workplace.database.write(store()))

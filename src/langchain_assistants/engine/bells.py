@@ -26,7 +26,9 @@ class Bells:
             self._waiting.setdefault(key, []).append(future)
         return future
 
-    async def heard(self, key: str, future: asyncio.Future[None], timeout: float) -> None:
+    async def heard(
+        self, key: str, future: asyncio.Future[None], timeout: float
+    ) -> None:
         """Wait for the ring, at most `timeout` seconds."""
         try:
             await asyncio.wait({future}, timeout=timeout)

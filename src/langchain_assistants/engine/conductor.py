@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import anyio
 from langchain_core.runnables import RunnableConfig
 
+from langchain_assistants.engine.announcer import Announcer
 from langchain_assistants.engine.assistants import assistant_row
 from langchain_assistants.engine.bells import Bells
 from langchain_assistants.engine.dispatch import InProcessDispatcher
@@ -27,15 +28,17 @@ from langchain_assistants.engine.message_rows import (
     new_messages,
     thread_end,
 )
+from langchain_assistants.engine.run_changes import (
+    active_run,
+    claim_run,
+    expire_run,
+    request_cancel,
+)
 from langchain_assistants.engine.run_rows import (
     PREFIX,
     Claim,
     NewRun,
-    active_run,
-    claim_run,
-    expire_run,
     insert_run,
-    request_cancel,
     run_row,
     run_row_of_any_tenant,
     to_run,
@@ -46,7 +49,11 @@ from langchain_assistants.engine.threads import NewThread, to_thread
 from langchain_assistants.engine.toolset import Implementations
 from langchain_assistants.engine.transitions import is_terminal
 from langchain_assistants.engine.workplace import Workplace
-from langchain_assistants.errors import ActiveRunError, InvalidRequestError, StorageError
+from langchain_assistants.errors import (
+    ActiveRunError,
+    InvalidRequestError,
+    StorageError,
+)
 from langchain_assistants.storage.database import Row, Transaction
 from langchain_assistants.types.events import StreamError
 
@@ -167,7 +174,7 @@ class Conductor:
         if turn is not None and is_terminal(turn["status"]):
             log = self._logs.pop(row["id"], None)
             if log is not None:
-                log.emit(f"thread.run.{turn['status']}", to_run(turn))  # type: ignore[arg-type]
+                Announcer(log, turn["assistant_id"]).run(to_run(turn))
                 log.end()
         else:
             self.dispatcher.wake(row["id"])
@@ -215,9 +222,7 @@ class Conductor:
         await self.look(run_id, tenant)
         claim = self._claim(self.workplace.clock())
         submission = await self._submit(run_id, tenant, outputs, log, claim=claim)
-        return await self._execute(
-            submission.row, log=log, config=config, tools=tools
-        )
+        return await self._execute(submission.row, log=log, config=config, tools=tools)
 
     # -- reading and stopping
 
@@ -363,7 +368,9 @@ class Conductor:
             metadata=body.get("metadata") or {},
             messages=messages,
             required_tools=_required_tools(merged.tools, own_tools),
-            expires_after=settings.expires_after if expires_after is None else expires_after,
+            expires_after=settings.expires_after
+            if expires_after is None
+            else expires_after,
             now=now,
         )
         row = yield from insert_run(run, claim, end=end, head=active is None)
@@ -441,9 +448,7 @@ class Conductor:
                     if again is None:
                         raise
                     row = again
-            return await self.executor.execute(
-                row, log=log, config=config, tools=tools
-            )
+            return await self.executor.execute(row, log=log, config=config, tools=tools)
         finally:
             self.bells.ring(row["id"], row["thread_id"])
 

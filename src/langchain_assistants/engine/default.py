@@ -20,7 +20,7 @@ def default_engine() -> AssistantsEngine:
     data; `LANGCHAIN_ASSISTANTS_DATABASE_URL` says elsewhere where. It never executes
     another process's run.
     """
-    global _engine  # noqa: PLW0603
+    global _engine
     with _lock:
         if _engine is None or _engine.closed:
             _engine = AssistantsEngine(recover=False)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from langchain_assistants.types.base import WireObject
-from langchain_assistants.types.events import RunEvent
+from langchain_assistants.types.events import EventName, RunEvent
 
 
 class EventLog:
@@ -26,7 +26,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._ended = False
 
-    def emit(self, event: str, data: WireObject | None) -> None:
+    def emit(self, event: EventName, data: WireObject | None) -> None:
         """Number an event and hand it to the listeners."""
         with self._lock:
             item = RunEvent(event, data, f"{self.attempt}.{len(self._events) + 1}")

@@ -32,24 +32,22 @@ from langchain_assistants.engine.message_rows import thread_end
 from langchain_assistants.engine.models import Models, can_call_tools
 from langchain_assistants.engine.provider_errors import last_error
 from langchain_assistants.engine.recorder import RunRecorder
+from langchain_assistants.engine.run_changes import (
+    Ending,
+    Fenced,
+    expire_run,
+    mark_cancelling,
+    release_run,
+)
 from langchain_assistants.engine.run_graph import (
     CLIENT_CALL,
     PromptBudgetExhausted,
     RunContext,
     RunGraph,
     RunGraphs,
-    ToolFailed,
     structured_tool_names,
 )
-from langchain_assistants.engine.run_rows import (
-    Ending,
-    Fenced,
-    expire_run,
-    mark_cancelling,
-    release_run,
-    run_row,
-    to_run,
-)
+from langchain_assistants.engine.run_rows import run_row, to_run
 from langchain_assistants.engine.run_saver import RunSaver
 from langchain_assistants.engine.run_settings import RunSettings
 from langchain_assistants.engine.step_rows import (
@@ -199,9 +197,7 @@ class Executor:
             raise
         if running.reason is not None:
             await self._abandon(task)
-            trigger = (
-                Trigger.EXPIRE if running.reason == "expired" else Trigger.CANCEL
-            )
+            trigger = Trigger.EXPIRE if running.reason == "expired" else Trigger.CANCEL
             if not (task.done() and not task.cancelled() and task.exception() is None):
                 return await self._end(row, recorder, trigger)
         try:
@@ -255,9 +251,7 @@ class Executor:
     async def _release(self, row: Row) -> None:
         """Give a run back after a database error; the deadline ends it if that fails."""
         with anyio.CancelScope(shield=True), contextlib.suppress(StorageError):
-            await self._workplace.database.write(
-                release_run(row["id"], row["attempt"])
-            )
+            await self._workplace.database.write(release_run(row["id"], row["attempt"]))
 
     # -- the run itself
 
@@ -414,7 +408,7 @@ def _own_config(config: RunnableConfig | None, row: Row) -> RunnableConfig:
         "run_id": row["id"],
         "thread_id": row["thread_id"],
     }
-    if "max_concurrency" in given and given["max_concurrency"]:
+    if given.get("max_concurrency"):
         own["max_concurrency"] = given["max_concurrency"]
     return own
 
@@ -437,7 +431,10 @@ def _required_action(interrupts: Sequence[Interrupt]) -> dict[str, Any]:
             requests.append({"id": item.id, "value": value})
             by_id[item.id] = item.id
     if requests:
-        action: dict[str, Any] = {"type": "approval", "approval": {"requests": requests}}
+        action: dict[str, Any] = {
+            "type": "approval",
+            "approval": {"requests": requests},
+        }
         if calls:
             action["submit_tool_outputs"] = {"tool_calls": calls}
     else:

@@ -21,7 +21,11 @@ from langchain_assistants.storage.database import (
 )
 from langchain_assistants.storage.tables import messages as table
 from langchain_assistants.storage.tables import threads
-from langchain_assistants.types.messages import Message, stored_content
+from langchain_assistants.types.messages import (
+    Message,
+    MessageIncompleteDetails,
+    stored_content,
+)
 
 PREFIX = "msg_"
 KIND = "message"
@@ -75,7 +79,9 @@ class NewMessage(NamedTuple):
     ended_at: float | None = None
 
 
-def new_messages(bodies: Iterable[Mapping[str, Any]], new_id: NewId) -> list[NewMessage]:
+def new_messages(
+    bodies: Iterable[Mapping[str, Any]], new_id: NewId
+) -> list[NewMessage]:
     """Prepare messages from checked request bodies."""
     return [
         NewMessage(
@@ -100,9 +106,7 @@ def insert_messages(
     for number, message in enumerate(messages, start=last_seq + 1):
         values: dict[str, Any] = message._asdict()
         values["created_at"] = now if message.created_at is None else message.created_at
-        yield _INSERT(
-            thread_id=thread_id, seq=number, model_content=None, **values
-        )
+        yield _INSERT(thread_id=thread_id, seq=number, model_content=None, **values)
     return last_seq + len(messages)
 
 
@@ -121,12 +125,16 @@ def delete_messages(thread_id: str) -> Transaction[None]:
     yield _DELETE_ALL(thread_id=thread_id)
 
 
-def show_model(message_id: str, content: Sequence[Mapping[str, Any]]) -> Transaction[None]:
+def show_model(
+    message_id: str, content: Sequence[Mapping[str, Any]]
+) -> Transaction[None]:
     """Keep what middleware showed the model in place of a user's message (PII)."""
     yield _SHOW_MODEL(id=message_id, model_content=to_json(content))
 
 
-def set_metadata(message_id: str, metadata: Mapping[str, str] | None) -> Transaction[None]:
+def set_metadata(
+    message_id: str, metadata: Mapping[str, str] | None
+) -> Transaction[None]:
     """Replace a message's metadata."""
     yield _UPDATE(id=message_id, metadata=_some(metadata))
 
@@ -170,7 +178,7 @@ def to_message(row: Row) -> Message:
         created_at=int(row["created_at"]),
         thread_id=row["thread_id"],
         status=status,
-        incomplete_details=None if reason is None else {"reason": reason},
+        incomplete_details=reason and MessageIncompleteDetails(reason=reason),
         completed_at=ended if status == "completed" else None,
         incomplete_at=ended if status == "incomplete" else None,
         role=row["role"],

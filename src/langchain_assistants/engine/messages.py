@@ -29,7 +29,8 @@ from langchain_assistants.engine.resource import (
     list_params,
     read_slice,
 )
-from langchain_assistants.engine.run_rows import refuse_active_run, run_span
+from langchain_assistants.engine.run_changes import refuse_active_run
+from langchain_assistants.engine.run_rows import run_span
 from langchain_assistants.errors import NotFoundError
 from langchain_assistants.storage.database import Row, Transaction
 from langchain_assistants.types.base import Deleted
@@ -63,7 +64,9 @@ class Messages(Resource):
             yield from refuse_active_run(thread_id, now, adding_messages=True)
             # An expired run may just have left the message it was writing.
             end = yield from thread_end(thread_id, self._tenant)
-            check_room(thread_id, end, added, self._workplace.settings.max_messages_per_thread)
+            check_room(
+                thread_id, end, added, self._workplace.settings.max_messages_per_thread
+            )
             yield from append_messages(thread_id, end, added, now)
             return (yield from message_row(added[0].id, self._tenant))
 

@@ -84,7 +84,7 @@ class Models:
 
     def _made(self, name: str, params: Mapping[str, Any]) -> BaseChatModel:
         name = self._map.get(name, name)
-        if self._source is not None:
+        if self._source is not None and not isinstance(self._source, BaseChatModel):
             model = self._source(name, **params)
             if isinstance(model, BaseChatModel):
                 return model
@@ -96,7 +96,7 @@ class Models:
 
         try:
             # Retries have one place: the run's own (Settings.model_retries).
-            return init_chat_model(name, max_retries=0, **params)
+            made: BaseChatModel = init_chat_model(name, max_retries=0, **params)
         except ImportError as error:
             raise ConfigurationError(
                 f"The model '{name}' needs a package that is not installed: {error}"
@@ -107,6 +107,7 @@ class Models:
                 f"{error}). Give its provider, as in 'openai:gpt-4o', set the "
                 "provider's API key, or pass chat_model= or model_map= to the engine."
             ) from error
+        return made
 
 
 def can_call_tools(model: BaseChatModel) -> bool:

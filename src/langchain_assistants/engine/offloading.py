@@ -46,19 +46,17 @@ class Offloading:
             if tool.coroutine is not None:
                 return tool
             return tool.model_copy(update={"coroutine": self._coroutine(function)})
-        if type(tool)._arun is BaseTool._arun:  # noqa: SLF001
+        if type(tool)._arun is BaseTool._arun:
             return cast("BaseTool", self._alias(tool, "_run", "_arun"))
         return tool
 
     def model(self, model: BaseChatModel) -> BaseChatModel:
         """Return the model, or an alias of it that does not block the loop."""
         if (
-            type(model)._agenerate is BaseChatModel._agenerate  # noqa: SLF001
-            and type(model)._astream is BaseChatModel._astream  # noqa: SLF001
+            type(model)._agenerate is BaseChatModel._agenerate
+            and type(model)._astream is BaseChatModel._astream
         ):
-            return cast(
-                "BaseChatModel", self._alias(model, "_generate", "_agenerate")
-            )
+            return cast("BaseChatModel", self._alias(model, "_generate", "_agenerate"))
         return model
 
     def close(self) -> None:
@@ -80,7 +78,7 @@ class Offloading:
         base = type(original)
         if base not in self._classes:
             self._classes[base] = self._subclass(base, sync_name, async_name)
-        alias = object.__new__(self._classes[base])
+        alias: Any = object.__new__(self._classes[base])
         object.__setattr__(alias, "__dict__", original.__dict__)
         for slot in (
             "__pydantic_fields_set__",
@@ -96,7 +94,7 @@ class Offloading:
         # Its signature tells LangChain which managers and configs to pass.
         @functools.wraps(getattr(base, sync_name))
         async def coroutine(self: Any, *args: Any, **kwargs: Any) -> Any:
-            manager = kwargs.get("run_manager")
+            manager: Any = kwargs.get("run_manager")
             if hasattr(manager, "get_sync"):
                 kwargs["run_manager"] = manager.get_sync()
             return await offload(getattr(self, sync_name), *args, **kwargs)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from functools import wraps
-from typing import Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
+from functools import update_wrapper
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -48,13 +48,15 @@ class Portal:
                 opened: list[BlockingPortal] = []
 
                 async def serve() -> None:
-                    async with BlockingPortal() as portal:
-                        async with anyio.create_task_group() as background:
-                            self._background = background
-                            opened.append(portal)
-                            ready.set()
-                            await portal.sleep_until_stopped()
-                            background.cancel_scope.cancel()
+                    async with (
+                        BlockingPortal() as portal,
+                        anyio.create_task_group() as background,
+                    ):
+                        self._background = background
+                        opened.append(portal)
+                        ready.set()
+                        await portal.sleep_until_stopped()
+                        background.cancel_scope.cancel()
 
                 self._thread = threading.Thread(
                     target=anyio.run,
@@ -106,14 +108,15 @@ class Portal:
 
         return PortalCall(self._opened().start_task_soon(task), finished)
 
-    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Execute a coroutine function on the portal's loop in the background."""
         portal = self._opened()
         assert self._background is not None
         if threading.current_thread() is self._thread:
             self._background.start_soon(function)
         else:
-            portal.call(self._background.start_soon, function)
+            background = self._background
+            portal.call(lambda: background.start_soon(function))
 
     def stop(self) -> None:
         """Cancel what still runs on the loop and end its thread."""
@@ -160,10 +163,10 @@ def blocking(
 ) -> Callable[Concatenate[S, P], T]:
     """Return the synchronous twin of an async method: one bridge, no second code."""
 
-    @wraps(method)
     def twin(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.portal.call(lambda: method(self, *args, **kwargs))
 
+    update_wrapper(twin, method)
     twin.__name__ = method.__name__.removeprefix("a")
     twin.__qualname__ = twin.__qualname__.replace(method.__name__, twin.__name__)
     return twin

@@ -86,7 +86,11 @@ def _texts(error: BaseException) -> Iterator[str]:
     from langchain_assistants.errors import AssistantsError
 
     text = str(error)
-    yield text if isinstance(error, AssistantsError) else f"{type(error).__name__}: {text}"
+    yield (
+        text
+        if isinstance(error, AssistantsError)
+        else f"{type(error).__name__}: {text}"
+    )
 
 
 def _code_of(error: BaseException) -> str | None:

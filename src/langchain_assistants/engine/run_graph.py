@@ -45,12 +45,11 @@ from langchain_assistants.engine.provider_errors import is_transient, retry_afte
 from langchain_assistants.engine.recorder import RunRecorder
 from langchain_assistants.engine.run_saver import strict_serializer
 from langchain_assistants.engine.run_settings import RunSettings
+from langchain_assistants.engine.turn import malformed_problem
 from langchain_assistants.settings import Settings
 
 RunGraph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
-_ModelHandler: TypeAlias = Callable[
-    [ModelRequest[Any]], Awaitable[ModelResponse[Any]]
-]
+_ModelHandler: TypeAlias = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
 _ToolResult: TypeAlias = ToolMessage | Command[Any]
 _ToolHandler: TypeAlias = Callable[[ToolCallRequest], Awaitable[_ToolResult]]
 
@@ -108,13 +107,13 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         self, request: ModelRequest[RunContext], handler: _ModelHandler
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Ask the run's model as the run says, and record the answer."""
-        run = request.runtime.context
+        run: RunContext = request.runtime.context
         response = await handler(_prepared(request, run))
         for index, message in enumerate(response.result):
             if isinstance(message, AIMessage):
                 structured = response.structured_response
                 if structured is None and len(response.result) > 1:
-                    break  # a structured answer that did not parse: the model tries again
+                    break  # it did not parse: the model tries again
                 response.result[index] = run.recorder.answered(message, structured)
                 break
         if run.recorder.incomplete_reason is None:
@@ -130,9 +129,9 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         call_id, name = call["id"] or "", call["name"]
         recorded: bytes | None = None
         result: _ToolResult
-        if problem := recorder.is_malformed(_newest_answer(request.state), call_id):
+        if problem := malformed_problem(_newest_answer(request.state), call_id):
             result = _error_message(call_id, name, problem)
-        elif recorder.is_client_function(name):
+        elif name in recorder.client_functions:
             arguments = recorder.arguments_of(call_id) or json.dumps(call["args"])
             # The graph stops here; the run's caller resumes it with the output.
             output = interrupt(
@@ -149,7 +148,9 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
             except Exception as error:
                 if run.settings.tool_errors == "fail":
                     raise ToolFailed(name, call_id, error) from error
-                result = _error_message(call_id, name, f"{type(error).__name__}: {error}")
+                result = _error_message(
+                    call_id, name, f"{type(error).__name__}: {error}"
+                )
             recorded = _serialized(result, call_id, name)
         await recorder.tool_output(call_id, _shown_output(result, call_id), recorded)
         return result
@@ -181,7 +182,7 @@ class ProviderRetryMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any])
                 if (
                     isinstance(error, GraphBubbleUp)
                     or not is_transient(error)
-                    or recorder.streamed
+                    or recorder.heard
                     or asked > settings.max_retry_delay
                 ):
                     raise
@@ -219,7 +220,7 @@ class TokenMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         return await handler(request.override(model=listening))
 
 
-class _ChunkHandler(AsyncCallbackHandler, _StreamingCallbackHandler):
+class _ChunkHandler(AsyncCallbackHandler, _StreamingCallbackHandler[Any]):
     """Passes chunks on; being a streaming handler makes the model stream."""
 
     run_inline = True
@@ -237,7 +238,7 @@ class _ChunkHandler(AsyncCallbackHandler, _StreamingCallbackHandler):
         if isinstance(chunk, ChatGenerationChunk):
             message = chunk.message
             if isinstance(message, AIMessageChunk):
-                self._recorder.chunk(message)
+                self._recorder.hear(message)
 
     def tap_output_aiter(self, run_id: Any, output: Any) -> Any:
         """Leave the output as it is (required of streaming handlers)."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
-from langchain_core.messages import AnyMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -33,6 +34,7 @@ from langchain_assistants.storage.database import (
     Row,
     Statement,
     Transaction,
+    each,
     first,
     param,
 )
@@ -134,9 +136,7 @@ class RunSaver(BaseCheckpointSaver[int]):
             run = self._runs.get(thread_id)
             if run is not None and not run.resumed and checkpoint_id is None:
                 return None  # a run that begins has no checkpoint: no need to ask
-            row = await self._database.read(
-                _read(thread_id, namespace, checkpoint_id)
-            )
+            row = await self._database.read(_read(thread_id, namespace, checkpoint_id))
             if row is None:
                 return None
             stored = self._load(row)
@@ -221,23 +221,14 @@ class RunSaver(BaseCheckpointSaver[int]):
         await self._write(_DELETE(thread_id=thread_id))
 
     async def _write(self, *queries: Query) -> None:
-        def write() -> Transaction[None]:
-            for query in queries:
-                yield query
-
-        await self._database.write(write())
+        await self._database.write(each(queries))
 
     def _put(self, thread_id: str, namespace: str) -> Query:
         live = self._live[thread_id, namespace]
         run = self._runs.get(thread_id)
         checkpoint = live.checkpoint
         if run is not None and run.history:
-            checkpoint = _with_messages(
-                checkpoint,
-                lambda message: (
-                    message.id if run.history.get(message.id) is message else message
-                ),
-            )
+            checkpoint = _with_messages(checkpoint, partial(_by_id, run.history))
         type_, data = self.serde.dumps_typed(checkpoint)
         writes = [
             (*key, channel, *self.serde.dumps_typed(value), path)
@@ -290,9 +281,13 @@ class RunSaver(BaseCheckpointSaver[int]):
         return live
 
 
-def _with_messages(
-    checkpoint: Checkpoint, convert: Callable[[Any], AnyMessage | str]
-) -> Checkpoint:
+def _by_id(history: Mapping[str, BaseMessage], message: BaseMessage) -> Any:
+    """Return the id of a message that the thread holds unchanged, else itself."""
+    known = message.id is not None and history.get(message.id) is message
+    return message.id if known else message
+
+
+def _with_messages(checkpoint: Checkpoint, convert: Callable[[Any], Any]) -> Checkpoint:
     values = checkpoint["channel_values"]
     messages = values.get(_MESSAGES)
     if not isinstance(messages, list):
@@ -342,8 +337,6 @@ def _tuple(thread_id: str, namespace: str, live: _Live) -> CheckpointTuple:
     )
 
 
-def _matches(
-    metadata: Mapping[str, Any], wanted: Mapping[str, Any] | None
-) -> bool:
+def _matches(metadata: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
     items: Iterable[tuple[str, Any]] = wanted.items() if wanted else ()
     return all(metadata.get(key) == value for key, value in items)

@@ -84,9 +84,7 @@ class Runs(Resource):
         async for event in log.follow():
             yield event
 
-    def stream(
-        self, thread_id: str, **fields: Unpack[RunCreate]
-    ) -> Iterator[RunEvent]:
+    def stream(self, thread_id: str, **fields: Unpack[RunCreate]) -> Iterator[RunEvent]:
         """Start a run and return an iterator of its events; see `astream`."""
         log = EventLog()
         request = self._request(thread_id, fields)

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_once
 
 from langchain_assistants.engine.listing import Listing
+from langchain_assistants.engine.run_changes import StepStatus
 from langchain_assistants.engine.run_rows import to_usage
 from langchain_assistants.storage.database import (
     Query,
@@ -28,9 +29,6 @@ PREFIX = "step_"
 KIND = "run step"
 
 StepType: TypeAlias = Literal["message_creation", "tool_calls"]
-StepStatus: TypeAlias = Literal[
-    "in_progress", "cancelled", "failed", "completed", "expired"
-]
 
 _COLUMNS = [*table.c, runs.c.assistant_id]
 _INSERT = Statement(insert(table).values({c.name: param(c.name) for c in table.c}))
@@ -114,6 +112,20 @@ class StepDraft:
             ended_at=self.ended_at,
         )
 
+    def count(self, prompt: int, completion: int) -> None:
+        """Note the tokens of the model call that the step belongs to."""
+        self.prompt_tokens, self.completion_tokens = prompt, completion
+
+    def end(
+        self,
+        status: StepStatus,
+        now: float,
+        last_error: Mapping[str, str] | None = None,
+    ) -> None:
+        """Give the step its final status."""
+        self.status, self.ended_at = status, now
+        self.last_error = last_error if status == "failed" else None
+
     def open_calls(self) -> list[dict[str, Any]]:
         """Return the function calls that have no output yet."""
         return [
@@ -126,7 +138,9 @@ class StepDraft:
         """Return the wire's object for the step as it is now."""
         ended = None if self.ended_at is None else int(self.ended_at)
         counted = self.prompt_tokens is not None and self.status != "in_progress"
+        fields: dict[str, Any] = {"step_details": self.details, "last_error": self.last_error}
         return RunStep(
+            **fields,
             id=self.id,
             created_at=int(self.created_at),
             assistant_id=assistant_id,
@@ -134,8 +148,6 @@ class StepDraft:
             run_id=self.run_id,
             type=self.type,
             status=self.status,
-            step_details=self.details,
-            last_error=self.last_error,
             expired_at=ended if self.status == "expired" else None,
             cancelled_at=ended if self.status == "cancelled" else None,
             failed_at=ended if self.status == "failed" else None,
@@ -183,9 +195,7 @@ def steps_of(run_id: str) -> Transaction[list[Row]]:
 
 def record_output(run_id: str, call_id: str, attempt: int, output: bytes) -> Query:
     """Return the query that notes a tool's output in the ledger; the first one counts."""
-    return _RECORD(
-        run_id=run_id, tool_call_id=call_id, attempt=attempt, output=output
-    )
+    return _RECORD(run_id=run_id, tool_call_id=call_id, attempt=attempt, output=output)
 
 
 def recorded_outputs(run_id: str) -> Transaction[dict[str, bytes]]:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from langchain_assistants.engine.run_rows import (
-    Claim,
-    claim_run,
-    run_row,
-    submit_outputs,
-)
+from langchain_assistants.engine.run_changes import claim_run, submit_outputs
+from langchain_assistants.engine.run_rows import Claim, run_row
 from langchain_assistants.engine.step_rows import steps_of, to_draft
 from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.storage.database import Row, Transaction, from_json

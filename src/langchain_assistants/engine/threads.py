@@ -23,7 +23,8 @@ from langchain_assistants.engine.resource import (
     read_slice,
     required_row,
 )
-from langchain_assistants.engine.run_rows import delete_runs, refuse_active_run
+from langchain_assistants.engine.run_changes import refuse_active_run
+from langchain_assistants.engine.run_rows import delete_runs
 from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.storage.database import (
     Row,
@@ -136,11 +137,11 @@ class NewThread:
         known = yield from self.existing()
         if known is not None:
             raise InvalidRequestError(
-                    f"Thread {known['id']} has the key already; use "
-                    "threads.get_or_create, or another key.",
-                    code="invalid_value",
-                    param="key",
-                )
+                f"Thread {known['id']} has the key already; use "
+                "threads.get_or_create, or another key.",
+                code="invalid_value",
+                param="key",
+            )
         yield _INSERT(**row)
         yield from insert_messages(row["id"], 0, self.messages, row["created_at"])
         return row
@@ -214,7 +215,7 @@ class Threads(Resource):
                 name: row[name] for name in ("metadata", "tool_resources", "context")
             }
             for name, value in body.items():
-                empty = None if name == "context" else {}
+                empty: dict[str, Any] | None = None if name == "context" else {}
                 value = empty if value is None else value
                 columns[name] = None if value is None else to_json(value)
             yield _UPDATE(id=thread_id, **columns)
@@ -264,5 +265,3 @@ class Threads(Resource):
     retrieve = blocking(aretrieve)
     update = blocking(aupdate)
     delete = blocking(adelete)
-
-

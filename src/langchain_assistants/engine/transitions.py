@@ -70,4 +70,4 @@ def is_terminal(status: str) -> bool:
     return status in TERMINAL_STATUSES
 
 
-assert ACTIVE_STATUSES | TERMINAL_STATUSES == set(get_args(RunStatus))
+assert set(get_args(RunStatus)) == ACTIVE_STATUSES | TERMINAL_STATUSES

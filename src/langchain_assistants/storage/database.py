@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import BindParameter, bindparam
@@ -127,9 +127,10 @@ def first(rows: list[Row]) -> Row | None:
     return rows[0] if rows else None
 
 
-def query(statement: Query) -> Transaction[list[Row]]:
-    """Return a transaction of a single query."""
-    return (yield statement)
+def each(queries: Iterable[Query]) -> Transaction[None]:
+    """Return a transaction that executes queries in order."""
+    for query in queries:
+        _ = yield query  # not `yield from`: a plain sequence cannot be sent rows
 
 
 def to_json(value: object) -> str:

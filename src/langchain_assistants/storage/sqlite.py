@@ -129,7 +129,7 @@ class SQLiteDatabase:
         except IndexError:
             connection = self._connect()
         try:
-            return cast("T", _drive(connection, transaction))
+            return _drive(connection, transaction)
         except sqlite3.Error as error:
             raise self._translated(error) from error
         finally:

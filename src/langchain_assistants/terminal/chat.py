@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from langchain_assistants import AssistantRunnable, AssistantsEngine
-from langchain_assistants.errors import AssistantsError, ConfigurationError
+from langchain_assistants.errors import AssistantsError, ConfigurationError, run_error
 from langchain_assistants.terminal.model_choice import check_model, default_model
 from langchain_assistants.terminal.transcript import Transcript, printable
 from langchain_assistants.terminal.typed import QUOTES, Keyboard
@@ -128,7 +127,7 @@ class Chat:
         self._thread = engine.threads.get_or_create(key=key)
         self._console = Console(highlight=False)
         self._transcript = Transcript(self._console)
-        self._commands = {
+        self._commands: dict[str, Callable[[], None]] = {
             "/new": self._begin_new_thread,
             "/history": self._show_history,
             "/help": lambda: self._note(HELP),
@@ -145,7 +144,7 @@ class Chat:
 
     def talk(self) -> None:
         """Answer what is typed until Ctrl-D or /quit."""
-        keyboard = Keyboard("you › ", bold=self._console.color_system is not None)
+        keyboard = Keyboard("you> ", bold=self._console.color_system is not None)
         while True:
             self._console.print()
             try:
@@ -190,8 +189,9 @@ class Chat:
 
     def _ask(self, text: str) -> None:
         asked = {"content": text, "thread_id": self._thread.id}
-        with closing(self._assistant.stream_run(asked)) as events:
-            self._transcript.show(events)
+        run = self._transcript.show(self._assistant.stream_run(asked)).run
+        if run is not None and run.status != "completed":
+            raise run_error(run)
 
     def _begin_new_thread(self) -> None:
         self._key = f"{NAME}-{time.strftime('%Y-%m-%d-%H%M%S')}"
@@ -202,7 +202,7 @@ class Chat:
         newest = self._engine.messages.list(self._thread.id, limit=HISTORY_LENGTH)
         for message in reversed(newest.data):
             speaker = "you" if message.role == "user" else "assistant"
-            self._console.print(Text(f"{speaker} › ", "bold"), end="")
+            self._console.print(Text(f"{speaker}> ", "bold"), end="")
             self._console.print(Text(printable(message.text)), soft_wrap=True)
 
     def _note(self, text: str) -> None:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.padding import Padding
+from rich.box import ROUNDED
+from rich.console import JustifyMethod
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +20,7 @@ from rich.text import Text
 from langchain_assistants.errors import AssistantsError, ConfigurationError
 from langchain_assistants.terminal import stored, tutor
 from langchain_assistants.terminal.model_choice import check_model
-from langchain_assistants.terminal.stage import MARGIN, Stage
+from langchain_assistants.terminal.stage import Stage
 from langchain_assistants.terminal.transcript import Exchange, shortened
 
 THREAD_KEY = "demo"
@@ -33,7 +34,7 @@ def light_minutes(distance_au: float) -> float:
 tutor = AssistantRunnable.get_or_create_assistant(
     "Tutor", "Be brief.", [light_minutes], "openai:gpt-4o", run_tools=True,
     engine=AssistantsEngine("sqlite:///tutor.db"))
-print(tutor.invoke({"content": "Hello!", "thread_key": "ada"})[-1].text)
+print(tutor.invoke({"content": "How far is Mars?", "thread_key": "ada"})[-1].text)
 '''
 
 _SECOND_PROCESS_SECONDS = 300.0
@@ -95,11 +96,11 @@ def _play_first_process(stage: Stage) -> str:
         stage.begin_scene(1, "An assistant answers on a thread, token by token")
         assistant = stage.assistant(engine)
         thread = engine.threads.get_or_create(key=THREAD_KEY)
-        stage.note(f"{assistant.assistant_id}  {tutor.NAME}")
-        stage.note(f"{thread.id}  key {THREAD_KEY!r}")
+        stage.note("assistant", f"{assistant.assistant_id}  {tutor.NAME!r}")
+        stage.note("thread", f"{thread.id}  key {THREAD_KEY!r}")
         greeting = stage.ask(assistant, thread.id, tutor.GREETING)
-        stage.note(_told(greeting.events))
         stage.expect(greeting.pieces > 0, f"streamed in {greeting.pieces} pieces")
+        stage.note("events", _told(greeting.events))
 
         stage.begin_scene(2, "Two Python functions called in parallel")
         _check_calls(stage, stage.ask(assistant, thread.id, tutor.TWO_QUESTIONS))
@@ -109,8 +110,8 @@ def _play_first_process(stage: Stage) -> str:
 def _told(events: Iterable[str]) -> str:
     """Write the names of events in order, repeated ones once with their number."""
     runs = ((name, len(list(same))) for name, same in itertools.groupby(events))
-    return "  ".join(
-        name.removeprefix("thread.") + (f"×{times}" if times > 1 else "")
+    return " · ".join(
+        name.removeprefix("thread.") + (f" x {times}" if times > 1 else "")
         for name, times in runs
     )
 
@@ -118,18 +119,14 @@ def _told(events: Iterable[str]) -> str:
 def _check_calls(stage: Stage, exchange: Exchange) -> None:
     calls, functions = exchange.calls, stage.functions
     if not stage.scripted and not calls:
-        stage.note(f"{stage.model} chose to call no function this time")
+        stage.note("tool", f"{stage.model} chose to call no function this time")
         return
-    stage.expect(
-        len(calls) == 2 or not stage.scripted, f"the model made {len(calls)} calls"
-    )
-    stage.expect(
-        all(call.output is not None for call in calls), "each call has its output"
-    )
+    answered = all(call.output is not None for call in calls)
+    stage.expect(answered, f"{len(calls)} calls, each with its output")
     ran = len(functions.executions)
     stage.expect(
-        ran == len(calls) or not stage.scripted,
-        f"{ran} Python functions of {tutor.SERVICE_SECONDS} s each really ran, in "
+        ran == len(calls) == 2 or not stage.scripted,
+        f"{ran} Python functions of {tutor.SERVICE_SECONDS} s each ran, in "
         f"{functions.seconds:.2f} s together",
     )
 
@@ -138,13 +135,17 @@ def _play_second_process(stage: Stage, thread_id: str) -> None:
     stage.begin_scene(3, "A second process goes on in the same thread")
     module = "langchain_assistants.terminal.follow_up"
     command = [sys.executable, "-m", module, str(stage.file), thread_id, stage.model]
-    # The second process writes to the same terminal, after this one.
+    # It writes to the same terminal, after this process; Ctrl-C reaches this one only,
+    # which then ends it.
     sys.stdout.flush()
     try:
-        code = subprocess.run(command, timeout=_SECOND_PROCESS_SECONDS).returncode
-    except subprocess.TimeoutExpired:
-        code = None
-    stage.expect(code == 0, f"the second process ended with exit code {code}")
+        code = subprocess.run(
+            command, start_new_session=True, timeout=_SECOND_PROCESS_SECONDS
+        ).returncode
+    except subprocess.TimeoutExpired as error:
+        stage.expect(False, f"the second process ended within {error.timeout:.0f} s")
+    else:
+        stage.expect(code == 0, f"the second process ended with exit code {code}")
 
 
 def _show_file(stage: Stage, thread_id: str) -> None:
@@ -152,19 +153,27 @@ def _show_file(stage: Stage, thread_id: str) -> None:
     counts = stored.row_counts(stage.file)
     tables = _table("table", "rows", "what it holds")
     for name, purpose in stored.CONTENTS.items():
-        tables.add_row(Text(name, "cyan"), str(counts[name]), Text(purpose, "dim"))
-    stage.console.print(Padding(tables, (0, 0, 1, MARGIN + 2)))
+        tables.add_row(name, str(counts[name]), Text(purpose, "dim"))
+    stage.console.print(tables)
 
-    newest = stored.newest_messages(stage.file, thread_id, limit=4)
-    messages = _table("newest messages")
-    width = stage.console.width - MARGIN - 20
-    for role, text in newest:
-        messages.add_row(Text(role, "cyan"), shortened(text, width))
-    stage.console.print(Padding(messages, (0, 0, 1, MARGIN + 2)))
+    messages = _table("role", "newest messages")
+    width = stage.console.width - 18
+    for role, text in stored.newest_messages(stage.file, thread_id, limit=4):
+        messages.add_row(role, shortened(text, width))
+    stage.console.print(messages)
 
-    stage.expect(counts["messages"] >= 6, "every question and answer is a row")
+    stage.expect(counts["messages"] >= 6, "every question and every answer is a row")
     left = counts["run_checkpoints"] + counts["tool_outputs"]
-    stage.expect(left == 0, "ended runs left nothing but their messages and steps")
+    stage.expect(left == 0, "runs that ended left only their messages and steps")
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=ROUNDED, border_style="dim", header_style="bold")
+    for heading in headings:
+        justify: JustifyMethod = "right" if heading == "rows" else "left"
+        table.add_column(heading, justify=justify)
+    table.columns[0].style = "cyan"
+    return table
 
 
 def _show_what_next(stage: Stage, thread_id: str, *, temporary: bool) -> None:
@@ -172,14 +181,15 @@ def _show_what_next(stage: Stage, thread_id: str, *, temporary: bool) -> None:
     rubbish = f"-r {shlex.quote(str(stage.file.parent))}" if temporary else file
     size = f"({stage.file.stat().st_size // 1024} kB)"
     model = "" if stage.scripted else f" --model {stage.model}"
-    chat = f"langchain-assistants chat --database {file} --thread {THREAD_KEY}{model}"
+    stage.console.print()
     for label, text in {
         "the file": f"{file} {size}",
         "delete it": f"rm {rubbish}",
         "or the thread": f"engine.threads.delete({thread_id!r})",
-        "go on talking": chat,
+        "go on talking": f"langchain-assistants chat --database {file} "
+        f"--thread {THREAD_KEY}{model}",
     }.items():
-        line = Text(f"  {label:<15}", "dim").append(text, "none")
+        line = Text(f"{label:<15}", "dim").append(text, "not dim")
         stage.console.print(line, soft_wrap=True)
     stage.console.print()
     stage.console.print(Text("The same with your model and your function:", "bold"))
@@ -188,21 +198,12 @@ def _show_what_next(stage: Stage, thread_id: str, *, temporary: bool) -> None:
     stage.console.print(code, soft_wrap=True)
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading == "rows" else "left")
-    return table
-
-
 def _verdict(stage: Stage, seconds: float) -> int:
-    total = stage.held + len(stage.broken)
     if not stage.broken:
-        said = Text(f"All {total} checks held, in {seconds:.1f} s.", "green")
+        said = Text(f"Every check held, in {seconds:.1f} s.", "green")
         stage.console.print(said)
         return 0
-    stage.console.print()
-    said = Text(f"{len(stage.broken)} of {total} checks did not hold:", "bold red")
+    said = Text("\nWhat did not hold:", "bold red")
     stage.console.print(said)
     for claim in stage.broken:
         stage.console.print(Text(f"  {claim}", "red"))

@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+from langchain_assistants.errors import AssistantsError
 from langchain_assistants.terminal import tutor
 from langchain_assistants.terminal.stage import Stage
 
@@ -22,16 +23,24 @@ def main() -> int:
     parser.add_argument("model")
     given = parser.parse_args()
     stage = Stage(given.file, given.model)
+    try:
+        _play(stage, given.thread_id)
+    except AssistantsError as error:
+        stage.expect(False, str(error))
+    return 1 if stage.broken else 0
+
+
+def _play(stage: Stage, thread_id: str) -> None:
     with stage.engine() as engine:
-        stage.note(f"process {os.getpid()} opened {stage.file.name}")
-        assistant = stage.assistant(engine)
-        exchange = stage.ask(assistant, given.thread_id, tutor.FOLLOW_UP)
+        stage.note("process", f"{os.getpid()} opened {stage.file.name}")
+        exchange = stage.ask(stage.assistant(engine), thread_id, tutor.FOLLOW_UP)
     if stage.scripted:
-        remembered = tutor.STUDENT in exchange.answer and "164.9" in exchange.answer
-        stage.expect(remembered, "the model was shown the name and the tool's output")
+        remembered = all(fact in exchange.answer for fact in tutor.EARLIER_FACTS)
+        stage.expect(
+            remembered, "the model was shown what was said and computed before"
+        )
     else:
         stage.expect(bool(exchange.answer), "the model answered")
-    return 1 if stage.broken else 0
 
 
 if __name__ == "__main__":

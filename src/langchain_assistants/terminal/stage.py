@@ -1,12 +1,12 @@
 """Where the demo plays: a console, a database file, a tutor, and what must hold.
 
-Both of the demo's processes set one up; what is played is in `demo` and `follow_up`.
+Each of the demo's two processes sets one up; what is played there is not known here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +16,7 @@ from langchain_assistants import AssistantRunnable, AssistantsEngine
 from langchain_assistants.terminal import tutor
 from langchain_assistants.terminal.transcript import Exchange, Transcript
 
-MARGIN = 9
+MARGIN = 11
 
 
 class Stage:
@@ -34,13 +34,12 @@ class Stage:
         self.model = model
         self.scripted = model == tutor.SCRIPTED
         self.functions = tutor.Functions()
-        self.held = 0
         self.broken: list[str] = []
         self._transcript = Transcript(self.console, margin=MARGIN)
 
     @contextmanager
     def engine(self) -> Iterator[AssistantsEngine]:
-        """Open the file with the script's model, or with LangChain's by its name."""
+        """Open the file, with the scripted model or LangChain's of the given name."""
         chat_model = tutor.scripted_model() if self.scripted else None
         with AssistantsEngine(
             f"sqlite:///{self.file}", chat_model=chat_model
@@ -65,34 +64,35 @@ class Stage:
         self.functions.executions.clear()
         self._transcript.said("you", question)
         asked = {"content": question, "thread_id": thread_id}
-        with closing(assistant.stream_run(asked)) as events:
-            exchange = self._transcript.show(events, "tutor")
+        exchange = self._transcript.show(assistant.stream_run(asked), "tutor")
         run = exchange.run
-        ended = f"{run.id} {run.status}" if run else "no run was told of"
+        ended = f"{run.id} {run.status}" if run else "a run began"
         if run is not None and run.last_error is not None:
             ended += f": {run.last_error.message}"
         self.expect(exchange.completed, ended)
         return exchange
 
     def begin_scene(self, number: int, title: str) -> None:
-        """Begin a scene."""
+        """Write a scene's heading."""
         self.console.print()
         self.console.print(Text(f"{number}  {title}", "bold"))
+        self.console.print()
+
+    def note(self, label: str, text: str) -> None:
+        """Write a remark."""
+        self._write(Text(label), Text(text), "dim")
 
     def expect(self, holds: bool, claim: str) -> None:
         """Check a promise: show it, and remember it if it does not hold."""
-        mark, style = ("✓", "green") if holds else ("✗", "bold red")
-        self._line(Text(f"{mark:>{MARGIN}}  ", style), Text(claim, style))
         if holds:
-            self.held += 1
+            self._write(Text("✓"), Text(claim), "green")
         else:
             self.broken.append(claim)
+            self._write(Text("✗"), Text(claim), "bold red")
 
-    def note(self, text: str) -> None:
-        """Write a remark."""
-        self._line(Text(" " * (MARGIN + 2)), Text(text, "dim"))
-
-    def _line(self, label: Text, text: Text) -> None:
+    def _write(self, label: Text, text: Text, style: str) -> None:
+        label.align("right", MARGIN)
         for line in text.wrap(self.console, self.console.width - MARGIN - 4):
-            self.console.print(label, line, sep="", soft_wrap=True)
-            label = Text(" " * (MARGIN + 2))
+            line.rstrip()
+            self.console.print(label, line, sep="  ", style=style, soft_wrap=True)
+            label = Text(" " * MARGIN)

@@ -51,9 +51,7 @@ def newest_messages(file: Path, thread_id: str, limit: int) -> list[StoredMessag
     )
     with _reading(file) as connection:
         rows = connection.execute(statement, (thread_id, limit)).fetchall()
-    return [
-        StoredMessage(role, _text(content)) for role, content in reversed(rows)
-    ]
+    return [StoredMessage(role, _text(content)) for role, content in reversed(rows)]
 
 
 def _text(content: str) -> str:

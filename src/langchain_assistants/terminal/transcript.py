@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -97,8 +97,11 @@ class Transcript:
         self._write(text)
         self._end_line()
 
-    def show(self, events: Iterable[RunEvent], speaker: str = "") -> Exchange:
-        """Write a run's events as they come, until they end."""
+    def show(self, events: Iterator[RunEvent], speaker: str = "") -> Exchange:
+        """Write a run's events as they come, until they end.
+
+        When writing is interrupted the events are closed, which cancels the run.
+        """
         exchange = Exchange()
         with self.console.status("", spinner="dots") as status:
             try:
@@ -107,6 +110,8 @@ class Transcript:
                     self._show(event, exchange, speaker, status)
             finally:
                 self._end_line()
+                if isinstance(events, Generator):
+                    events.close()
         return exchange
 
     def _show(

@@ -33,6 +33,8 @@ TWO_QUESTIONS = (
     "reaches it, and how long is its year?"
 )
 FOLLOW_UP = "What is my name, and how long was Neptune's year?"
+EARLIER_FACTS = (STUDENT, "164.9")
+"""What the answer to the follow-up can only know from the thread."""
 
 SERVICE_SECONDS = 0.4
 
@@ -104,7 +106,7 @@ def _answer(messages: list[BaseMessage], asked: ModelCall) -> Step:
         return _remembered(messages[:-1])
     return (
         f"Hello {_name(messages)}! An astronomical unit is the mean distance from the "
-        "Earth to the Sun, about 149.6 million kilometres: light needs 8.3 minutes for it."
+        "Earth to the Sun, about 149.6 million kilometres: light takes 8.3 minutes."
     )
 
 
