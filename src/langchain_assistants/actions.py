@@ -36,8 +36,8 @@ class AssistantAction(AgentAction):
 class AssistantFinish(AgentFinish):
     """The answer of a completed run.
 
-    `return_values` holds output (text, or content parts if there are others), thread_id,
-    run_id, attachments, and `parsed` where structured output was asked for.
+    `return_values` holds output (text, or content parts if there are others),
+    thread_id, run_id, attachments, and `parsed` where structured output was asked for.
     """
 
     run_id: str
@@ -82,7 +82,7 @@ def to_finish(run: Run, messages: list[Message], parsed: Any) -> AssistantFinish
 
 
 def _tool_input(arguments: str) -> str | dict[str, Any]:
-    """Decode arguments; a tool of one unnamed argument gets it bare, as in LangChain."""
+    """Decode arguments; one unnamed argument is given bare, as in LangChain."""
     decoded: dict[str, Any] = json.loads(arguments or "{}", strict=False)
     if len(decoded) == 1 and "__arg1" in decoded:
         bare: str | dict[str, Any] = decoded["__arg1"]

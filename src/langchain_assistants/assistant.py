@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
 from langchain_core.callbacks import (
@@ -35,6 +35,7 @@ from langchain_assistants.errors import (
     ConfigurationError,
     InvalidRequestError,
     NotFoundError,
+    approval_required,
     run_error,
 )
 from langchain_assistants.run_input import (
@@ -45,7 +46,7 @@ from langchain_assistants.run_input import (
     parse,
     to_wire_tool,
 )
-from langchain_assistants.types.assistants import AssistantCreate
+from langchain_assistants.types.assistants import AssistantOptions
 from langchain_assistants.types.events import RunEvent
 from langchain_assistants.types.messages import Message, MessageCreate
 from langchain_assistants.types.runs import (
@@ -64,17 +65,29 @@ _RETRY_TAG = "retry:attempt:"
 _REMEMBERED_ATTEMPTS = 256
 
 
-class AssistantFields(AssistantCreate, total=False):
-    """Further fields of an assistant that `create_assistant` takes."""
+class AssistantRunnableOptions(AssistantOptions, total=False):
+    """Keywords of `create_assistant` besides the assistant's further fields.
+
+    Attributes:
+        engine: The engine; None: the default engine.
+        client: Comes with a later version.
+        as_agent: Return agent actions and finishes.
+        run_tools: True: execute the given tools; or the implementations to execute.
+    """
+
+    engine: AssistantsEngine | None
+    client: Any
+    as_agent: bool
+    run_tools: bool | Sequence[Any]
 
 
 class AssistantRunnable(RunnableSerializable[Any, Any]):
     """Run an assistant: input a message, output what the run wrote or requires.
 
-    `invoke` waits for the run's stop. With `as_agent=False` it returns the new messages,
-    or the function calls that the caller has to execute; with `as_agent=True` an
-    `AssistantFinish` or a list of `AssistantAction`, for LangChain's AgentExecutor or a
-    loop of your own. `stream` yields that same one item: for tokens use `stream_run`,
+    `invoke` waits for the run's stop. With `as_agent=False` it returns the new
+    messages, or the function calls that the caller has to execute; with `as_agent=True`
+    an `AssistantFinish` or a list of `AssistantAction`, for LangChain's AgentExecutor
+    or a loop of your own. `stream` yields that same one item: for tokens use `stream_run`,
     `astream_events` or callbacks. Synchronous calls execute on the engine's own loop,
     so a caller's synchronous callback handlers run in that thread.
 
@@ -137,7 +150,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         """The type of the output."""
         return AssistantOutput
 
-    # -- making one
+    # Making one.
 
     @classmethod
     async def acreate_assistant(
@@ -146,12 +159,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         instructions: str,
         tools: Sequence[Any],
         model: str,
-        *,
-        engine: AssistantsEngine | None = None,
-        client: Any = None,
-        as_agent: bool = False,
-        run_tools: bool | Sequence[Any] = False,
-        **assistant_fields: Unpack[AssistantFields],
+        **options: Unpack[AssistantRunnableOptions],
     ) -> Self:
         """Store a new assistant and return it as a runnable.
 
@@ -159,22 +167,17 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
             name: Its name.
             instructions: Its system prompt.
             tools: LangChain tools, functions, pydantic classes or dicts. They are
-                schemas: calls come back to the caller unless `run_tools` says otherwise.
+                schemas: calls come back to the caller, unless `run_tools` says so.
             model: A model name, such as `"openai:gpt-4o"`.
-            engine: The engine; None: the default engine.
-            client: Comes with a later version.
-            as_agent: Return agent actions and finishes.
-            run_tools: True: execute the given tools; or the implementations to execute.
-            **assistant_fields: Further fields of the assistant.
+            **options: See `AssistantRunnableOptions`.
 
         Raises:
             InvalidRequestError: A field breaks a rule.
             ConfigurationError: A tool to execute is only a schema.
         """
-        return await cls._acreate(
-            "acreate", name, instructions, tools, model, engine, client, as_agent,
-            run_tools, assistant_fields,
-        )  # fmt: skip
+        content, bound = cls._split(name, instructions, tools, model, options)
+        assistant = await bound["engine"].assistants.acreate(**content)
+        return cls(assistant_id=assistant.id, **bound)
 
     @classmethod
     def create_assistant(
@@ -183,29 +186,12 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         instructions: str,
         tools: Sequence[Any],
         model: str,
-        *,
-        engine: AssistantsEngine | None = None,
-        client: Any = None,
-        as_agent: bool = False,
-        run_tools: bool | Sequence[Any] = False,
-        **assistant_fields: Unpack[AssistantFields],
+        **options: Unpack[AssistantRunnableOptions],
     ) -> Self:
         """Store a new assistant and return it; see `acreate_assistant`."""
-        place = engine or default_engine()
-        return place.portal.call(
-            lambda: cls._acreate(
-                "acreate",
-                name,
-                instructions,
-                tools,
-                model,
-                place,
-                client,
-                as_agent,
-                run_tools,
-                assistant_fields,
-            )  # fmt: skip
-        )
+        content, bound = cls._split(name, instructions, tools, model, options)
+        assistant = bound["engine"].assistants.create(**content)
+        return cls(assistant_id=assistant.id, **bound)
 
     @classmethod
     async def aget_or_create_assistant(
@@ -214,21 +200,16 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         instructions: str,
         tools: Sequence[Any],
         model: str,
-        *,
-        engine: AssistantsEngine | None = None,
-        client: Any = None,
-        as_agent: bool = False,
-        run_tools: bool | Sequence[Any] = False,
-        **assistant_fields: Unpack[AssistantFields],
+        **options: Unpack[AssistantRunnableOptions],
     ) -> Self:
         """Return the assistant with this name and content, or store it.
 
-        For notebook cells that are run again; it never updates an assistant.
+        For notebook cells that are run again; it never updates an assistant. The
+        arguments are those of `acreate_assistant`.
         """
-        return await cls._acreate(
-            "aget_or_create", name, instructions, tools, model, engine, client,
-            as_agent, run_tools, assistant_fields,
-        )  # fmt: skip
+        content, bound = cls._split(name, instructions, tools, model, options)
+        assistant = await bound["engine"].assistants.aget_or_create(**content)
+        return cls(assistant_id=assistant.id, **bound)
 
     @classmethod
     def get_or_create_assistant(
@@ -237,64 +218,41 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         instructions: str,
         tools: Sequence[Any],
         model: str,
-        *,
-        engine: AssistantsEngine | None = None,
-        client: Any = None,
-        as_agent: bool = False,
-        run_tools: bool | Sequence[Any] = False,
-        **assistant_fields: Unpack[AssistantFields],
+        **options: Unpack[AssistantRunnableOptions],
     ) -> Self:
         """Return or store an assistant; see `aget_or_create_assistant`."""
-        place = engine or default_engine()
-        return place.portal.call(
-            lambda: cls._acreate(
-                "aget_or_create",
-                name,
-                instructions,
-                tools,
-                model,
-                place,
-                client,
-                as_agent,
-                run_tools,
-                assistant_fields,
-            )  # fmt: skip
-        )
+        content, bound = cls._split(name, instructions, tools, model, options)
+        assistant = bound["engine"].assistants.get_or_create(**content)
+        return cls(assistant_id=assistant.id, **bound)
 
     @classmethod
-    async def _acreate(
+    def _split(
         cls,
-        verb: Literal["acreate", "aget_or_create"],
         name: str,
         instructions: str,
         tools: Sequence[Any],
         model: str,
-        engine: AssistantsEngine | None,
-        client: Any,
-        as_agent: bool,
-        run_tools: bool | Sequence[Any],
-        fields: Mapping[str, Any],
-    ) -> Self:
-        if client is not None:
+        options: AssistantRunnableOptions,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the assistant's content, and what is bound to the runnable."""
+        fields: dict[str, Any] = dict(options)
+        if fields.pop("client", None) is not None:
             raise not_available(f"{cls.__name__}.create_assistant(client=...)")
-        place = engine or default_engine()
-        executed = _tools_to_run(tools, run_tools)
-        create: Callable[..., Any] = getattr(place.assistants, verb)
-        assistant = await create(
-            name=name,
-            instructions=instructions,
-            tools=[to_wire_tool(tool) for tool in tools],
-            model=model,
+        bound = {
+            "engine": fields.pop("engine", None) or default_engine(),
+            "as_agent": fields.pop("as_agent", False),
+            "run_tools": _tools_to_run(tools, fields.pop("run_tools", False)),
+        }
+        content = {
+            "name": name,
+            "instructions": instructions,
+            "tools": [to_wire_tool(tool) for tool in tools],
+            "model": model,
             **fields,
-        )
-        return cls(
-            assistant_id=assistant.id,
-            engine=place,
-            as_agent=as_agent,
-            run_tools=executed,
-        )
+        }
+        return content, bound
 
-    # -- running it
+    # Running it.
 
     def invoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
@@ -516,7 +474,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         if run.status == "requires_action":
             action = run.required_action
             if action is None or action.submit_tool_outputs is None:
-                raise ApprovalRequired.of(run)
+                raise approval_required(run)
             calls = action.submit_tool_outputs.tool_calls
             return to_actions(run, calls) if self.as_agent else calls
         messages = list(execution.messages)
@@ -526,24 +484,6 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         if not self.as_agent:
             return messages
         return to_finish(run, messages, parsed)
-
-
-class ApprovalRequired(AssistantsError):
-    """Tell that middleware waits for a human's decision; see `.run.required_action`."""
-
-    def __init__(self, message: str, *, run: Run) -> None:
-        """Keep the run beside the message."""
-        super().__init__(message)
-        self.run = run
-
-    @classmethod
-    def of(cls, run: Run) -> ApprovalRequired:
-        """Return the error for a run that waits."""
-        return cls(
-            f"Run {run.id} waits for a human's approval; answer each request of "
-            "run.required_action.approval with engine.runs.submit_tool_outputs.",
-            run=run,
-        )
 
 
 def _tools_to_run(tools: Sequence[Any], run_tools: bool | Sequence[Any]) -> list[Any]:
@@ -570,7 +510,7 @@ def _is_hosted(tool: Any) -> bool:
 def _parse_answer(message: Message, answer_type: Any, run: Run) -> Any:
     """Parse structured output; what does not fit is an error that names the run."""
     try:
-        if isinstance(answer_type, type):
+        if isinstance(answer_type, type) and issubclass(answer_type, BaseModel):
             return answer_type.model_validate_json(message.text)
         return json.loads(message.text)
     except ValueError as error:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActiveRunError",
+    "ApprovalRequired",
     "AssistantsError",
     "AuthenticationError",
     "ConfigurationError",
@@ -43,6 +44,7 @@ __all__ = [
     "RunIncomplete",
     "StorageError",
     "ToolError",
+    "approval_required",
     "run_error",
 ]
 
@@ -163,6 +165,20 @@ class StorageError(AssistantsError):
 
 class ConfigurationError(AssistantsError):
     """Tell which setting, extra or argument is missing or contradicts another."""
+
+
+class ApprovalRequired(RunError):
+    """Tell that a run waits for a human's decision; see `run.required_action`."""
+
+
+def approval_required(run: Run) -> ApprovalRequired:
+    """Make the error of a caller that cannot decide for a human."""
+    return ApprovalRequired(
+        f"Run {run.id} on thread {run.thread_id} waits for a human's approval. Answer "
+        "each request of run.required_action.approval with "
+        "engine.runs.submit_tool_outputs.",
+        run=run,
+    )
 
 
 def run_error(run: Run) -> RunError:

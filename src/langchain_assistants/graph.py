@@ -1,4 +1,4 @@
-"""create_assistant_graph: an assistant as a LangGraph graph; comes with a later version."""
+"""create_assistant_graph: an assistant as a LangGraph graph; not available yet."""
 
 from __future__ import annotations
 

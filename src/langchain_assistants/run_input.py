@@ -197,9 +197,9 @@ def to_wire_tool(tool: Any) -> dict[str, Any]:
     """
     if isinstance(tool, BaseModel) and not isinstance(tool, BaseTool):
         tool = tool.model_dump()
-    if isinstance(tool, Mapping) and isinstance(tool.get("type"), str):
-        if tool["type"] != "function" or "function" in tool:
-            return dict(tool)
+    kind = tool.get("type") if isinstance(tool, Mapping) else None
+    if isinstance(kind, str) and (kind != "function" or "function" in tool):
+        return dict(tool)
     if not (isinstance(tool, Mapping | BaseTool | type) or callable(tool)):
         raise TypeError(
             f"{tool!r} is no tool: give a LangChain tool, a function, a pydantic class "
@@ -228,7 +228,7 @@ def _as_mapping(given: Any) -> Mapping[str, Any]:
 
 
 def _from_messages(messages: Sequence[BaseMessage]) -> dict[str, Any]:
-    """Read LangChain messages: human and AI join the thread, system instructs the run."""
+    """Read messages: human and AI join the thread, system instructs the run."""
     bodies: list[dict[str, Any]] = []
     instructions: list[str] = []
     for message in messages:

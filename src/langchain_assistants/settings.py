@@ -1,4 +1,4 @@
-"""One frozen object of settings, filled from keyword arguments, then the environment."""
+"""One frozen object of settings: from keyword arguments, then the environment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     database_url: str | None = None
-    """Where the default engine keeps its data; None: a file in the user's data folder."""
+    """Where the default engine keeps its data; None: in the user's data folder."""
     synchronous: Literal["OFF", "NORMAL", "FULL", "EXTRA"] = "NORMAL"
     """SQLite's durability against power cuts; a killed process never loses a commit."""
     busy_timeout: float = Field(default=5.0, ge=0)
@@ -43,7 +43,7 @@ class Settings(BaseModel):
     max_messages_per_thread: int | None = None
     """None: no limit. The original's was 100,000."""
     expires_after: float = Field(default=600.0, gt=0, le=2_592_000)
-    """Deadline of a run from its creation; it starts again when outputs are submitted."""
+    """Deadline of a run from its creation; submitting outputs starts it again."""
     on_active_run: OnActiveRun = "reject"
     history: History = "full"
     tool_errors: ToolErrors = "model"

@@ -1,4 +1,4 @@
-"""Delivers queued runs to an executor; late, doubled or lost delivery breaks nothing."""
+"""Delivers queued runs to an executor; late or doubled delivery breaks nothing."""
 
 from __future__ import annotations
 

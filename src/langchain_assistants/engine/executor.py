@@ -249,7 +249,7 @@ class Executor:
         return current
 
     async def _release(self, row: Row) -> None:
-        """Give a run back after a database error; the deadline ends it if that fails."""
+        """Give a run back after a database error; else its deadline ends it."""
         with anyio.CancelScope(shield=True), contextlib.suppress(StorageError):
             await self._workplace.database.write(release_run(row["id"], row["attempt"]))
 
@@ -373,7 +373,7 @@ class Executor:
         window: Window,
         config: RunnableConfig,
     ) -> Any:
-        """Return answers to interrupts, None to go on, or the messages to begin with."""
+        """Return answers to interrupts, None to go on, or messages to begin with."""
         if recorder.resumed:
             answers = (from_json(row["required_action"]) or {}).get("resume")
             if answers:
@@ -483,7 +483,8 @@ def _keep_summary(
     ids = [message.id or "" for message in window.messages]
     first_kept = next((m.id for m in kept if m.id in window.positions), None)
     if first_kept is None:
-        replaced, prefix = ids, [m for m in kept if isinstance(m, HumanMessage)][:1]
+        replaced = ids
+        prefix = [m for m in kept if m.type == "human"][:1]
     else:
         replaced = ids[: ids.index(first_kept)]
         prefix = kept[: [m.id for m in kept].index(first_kept)]

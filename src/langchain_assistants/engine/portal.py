@@ -163,7 +163,7 @@ def blocking(
 ) -> Callable[Concatenate[S, P], T]:
     """Return the synchronous twin of an async method: one bridge, no second code."""
 
-    def twin(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+    def twin(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.portal.call(lambda: method(self, *args, **kwargs))
 
     update_wrapper(twin, method)

@@ -1,4 +1,4 @@
-"""Errors of model providers: which to try again, how long to wait, what to call them."""
+"""Errors of model providers: which to try again, how late, and what to call them."""
 
 from __future__ import annotations
 

@@ -312,7 +312,7 @@ def request_cancel(row: Row, now: float) -> Transaction[Row]:
 
 
 def mark_cancelling(row: Row) -> Transaction[Row | None]:
-    """Mark a run for its own worker to cancel; None if it is marked or ended already."""
+    """Mark a run for its own worker to cancel; None if it has been, or has ended."""
     return first((yield _REQUEST_CANCEL(id=row["id"], attempt=row["attempt"])))
 
 

@@ -124,7 +124,7 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         self, request: ToolCallRequest, handler: _ToolHandler
     ) -> _ToolResult:
         """Answer a call: by the tool, the ledger, the caller, or with an error."""
-        run: RunContext = request.runtime.context
+        run: RunContext = request.runtime.context  # type: ignore[assignment]
         recorder, call = run.recorder, request.tool_call
         call_id, name = call["id"] or "", call["name"]
         recorded: bytes | None = None

@@ -40,7 +40,7 @@ class RunSettings(NamedTuple):
     def merge(
         cls, assistant: Row, body: Mapping[str, Any], defaults: Settings
     ) -> RunSettings:
-        """Merge an assistant's row, a checked request body and the engine's defaults."""
+        """Merge an assistant's row, a checked body and the engine's defaults."""
         chosen = {
             name: assistant[name] if body.get(name) is None else body[name]
             for name in _OVERRIDABLE

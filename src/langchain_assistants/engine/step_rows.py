@@ -138,7 +138,10 @@ class StepDraft:
         """Return the wire's object for the step as it is now."""
         ended = None if self.ended_at is None else int(self.ended_at)
         counted = self.prompt_tokens is not None and self.status != "in_progress"
-        fields: dict[str, Any] = {"step_details": self.details, "last_error": self.last_error}
+        fields: dict[str, Any] = {
+            "step_details": self.details,
+            "last_error": self.last_error,
+        }
         return RunStep(
             **fields,
             id=self.id,
@@ -194,7 +197,7 @@ def steps_of(run_id: str) -> Transaction[list[Row]]:
 
 
 def record_output(run_id: str, call_id: str, attempt: int, output: bytes) -> Query:
-    """Return the query that notes a tool's output in the ledger; the first one counts."""
+    """Return the query that notes a tool's output in the ledger; the first counts."""
     return _RECORD(run_id=run_id, tool_call_id=call_id, attempt=attempt, output=output)
 
 

@@ -1,4 +1,4 @@
-"""Tool outputs that the caller submits: checked, stored in the step, run queued again."""
+"""Tool outputs that a caller submits: checked, stored, and the run queued again."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ TRANSITIONS: dict[Trigger, Transition] = {
     ),
     Trigger.CANCEL: _transition("cancelled", "cancelling"),
     Trigger.EXPIRE: _transition("expired", "queued", "in_progress", "requires_action"),
-    # Its worker gives it back (a database error, a shutdown): somebody else executes it.
+    # Its worker gives it back after a database error: somebody executes it again.
     Trigger.RELEASE: _transition("queued", "in_progress"),
 }
 

@@ -219,7 +219,8 @@ class SQLiteDatabase:
         if "unable to open" in text:
             folder = Path(self.path).parent
             return StorageError(
-                f"Cannot open the database {self.path}: is {folder} a writable directory?"
+                f"Cannot open the database {self.path}: is {folder} a writable "
+                "directory?"
             )
         return StorageError(f"The database {self.path} reported: {text}.")
 

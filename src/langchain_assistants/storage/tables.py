@@ -126,7 +126,7 @@ runs = Table(
     Column("head", Integer, nullable=False),
     # The newest message the run answers; messages it writes come after it.
     Column("cursor", Integer, nullable=False),
-    # Messages of a run that waits behind another one: stored in the thread when it starts.
+    # Messages of a run that waits: they join the thread when the run starts.
     Column("waiting_messages", Text),
     # The effective settings: model, instructions, tools, sampling, budgets, ...
     Column("settings", Text, nullable=False),

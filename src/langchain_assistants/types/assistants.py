@@ -50,20 +50,26 @@ class Assistant(WireObject):
 
 
 @request
-class AssistantCreate(TypedDict, total=False):
-    """Fields of a new assistant."""
+class AssistantOptions(TypedDict, total=False):
+    """Fields of a new assistant besides its model, name, instructions and tools."""
 
-    model: Required[NonEmpty]
-    name: Annotated[str, Field(max_length=256)] | None
     description: Annotated[str, Field(max_length=512)] | None
-    instructions: Instructions | None
-    tools: Annotated[Array[ToolParam], Field(max_length=128)] | None
     tool_resources: ToolResourcesCreate | None
     metadata: Metadata | None
     temperature: Temperature | None
     top_p: TopP | None
     response_format: ResponseFormat | None
     reasoning_effort: ReasoningEffort | None
+
+
+@request
+class AssistantCreate(AssistantOptions, total=False):
+    """Fields of a new assistant."""
+
+    model: Required[NonEmpty]
+    name: Annotated[str, Field(max_length=256)] | None
+    instructions: Instructions | None
+    tools: Annotated[Array[ToolParam], Field(max_length=128)] | None
 
 
 @request

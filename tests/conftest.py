@@ -1,0 +1,100 @@
+"""Fixtures for all tests: an empty environment, engines on fresh files, a clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models.chat_models import BaseChatModel
+
+from langchain_assistants import AssistantsEngine
+from langchain_assistants.settings import ENV_PREFIX
+from langchain_assistants.testing import ScriptedChatModel
+
+# Variables that would lead a test to somebody's account, proxy or data.
+_CLEARED = ("OPENAI_", "ANTHROPIC_", "LANGSMITH_", "LANGCHAIN_", ENV_PREFIX)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Clear what a developer's shell may have set, and keep data in the test's folder."""
+    for name in list(os.environ):
+        if name.startswith(_CLEARED):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+class Clock:
+    """A clock that stands still until it is told to advance."""
+
+    def __init__(self) -> None:
+        """Begin at a fixed moment."""
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock for `AssistantsEngine(clock=...)`."""
+    return Clock()
+
+
+class EngineFactory:
+    """Opens engines on SQLite files of the test, and closes them after it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin without an engine."""
+        self.folder = folder
+        self.opened: list[AssistantsEngine] = []
+
+    @property
+    def url(self) -> str:
+        """The URL of the newest file."""
+        return self.opened[-1].url
+
+    def __call__(
+        self, model: BaseChatModel | Sequence[Any] = (), **options: Any
+    ) -> AssistantsEngine:
+        """Open an engine on a new file.
+
+        Args:
+            model: A chat model, or the steps of a scripted one.
+            **options: Further arguments of the engine.
+        """
+        path = self.folder / f"engine_{len(self.opened)}.db"
+        return self._open(f"sqlite:///{path}", model, options)
+
+    def reopen(
+        self, model: BaseChatModel | Sequence[Any] = (), **options: Any
+    ) -> AssistantsEngine:
+        """Open another engine on the newest file, as a second process would."""
+        return self._open(self.url, model, options)
+
+    def _open(
+        self, url: str, model: BaseChatModel | Sequence[Any], options: dict[str, Any]
+    ) -> AssistantsEngine:
+        if not isinstance(model, BaseChatModel):
+            model = ScriptedChatModel(list(model))
+        options.setdefault("chat_model", model)
+        engine = AssistantsEngine(url, **options)
+        self.opened.append(engine)
+        return engine
+
+
+@pytest.fixture
+def engine_factory(tmp_path: Path) -> Iterator[EngineFactory]:
+    """Engines on fresh SQLite files."""
+    factory = EngineFactory(tmp_path)
+    yield factory
+    for engine in factory.opened:
+        engine.close()
