@@ -153,7 +153,7 @@ def _copy_rows(
     connection.execute(
         "WITH RECURSIVE numbers (n) AS "
         "(SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :copies) "
-        f"INSERT INTO {table} SELECT {copied} FROM numbers CROSS JOIN {table} "
+        f"INSERT INTO {table} SELECT {copied} FROM {table} CROSS JOIN numbers "
         "WHERE thread_id = :thread_id",
         {"copies": copies, "thread_id": thread_id},
     )

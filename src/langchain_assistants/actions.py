@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 from langchain_core.agents import AgentAction, AgentFinish
+from pydantic import BaseModel
 
+from langchain_assistants.errors import AssistantsError
 from langchain_assistants.types.messages import Message, TextContent
 from langchain_assistants.types.runs import RequiredToolCall, Run
 
@@ -88,3 +90,25 @@ def _tool_input(arguments: str) -> str | dict[str, Any]:
         bare: str | dict[str, Any] = decoded["__arg1"]
         return bare
     return decoded
+
+
+def parse_answer(message: Message, answer_type: Any, run: Run) -> Any:
+    """Parse a message of structured output.
+
+    Args:
+        message: The answer.
+        answer_type: A pydantic class; anything else gives plain JSON.
+        run: The run that wrote it.
+
+    Raises:
+        AssistantsError: The text does not follow the format.
+    """
+    try:
+        if isinstance(answer_type, type) and issubclass(answer_type, BaseModel):
+            return answer_type.model_validate_json(message.text)
+        return json.loads(message.text)
+    except ValueError as error:
+        raise AssistantsError(
+            f"The answer of run {run.id} does not follow its response_format: "
+            f"{type(error).__name__}. The message {message.id} holds the text."
+        ) from error

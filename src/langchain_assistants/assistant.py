@@ -14,13 +14,13 @@ from langchain_core.callbacks import (
 )
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import ensure_config
-from langchain_core.tools import BaseTool
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 from typing_extensions import Unpack
 
 from langchain_assistants.actions import (
     AssistantAction,
     AssistantFinish,
+    parse_answer,
     to_actions,
     to_finish,
 )
@@ -31,8 +31,6 @@ from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.engine.toolset import Implementations
 from langchain_assistants.errors import (
-    AssistantsError,
-    ConfigurationError,
     InvalidRequestError,
     NotFoundError,
     approval_required,
@@ -45,6 +43,7 @@ from langchain_assistants.run_input import (
     RunStart,
     parse,
     to_wire_tool,
+    tools_to_run,
 )
 from langchain_assistants.types.assistants import AssistantOptions
 from langchain_assistants.types.events import RunEvent
@@ -87,9 +86,9 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
     `invoke` waits for the run's stop. With `as_agent=False` it returns the new
     messages, or the function calls that the caller has to execute; with `as_agent=True`
     an `AssistantFinish` or a list of `AssistantAction`, for LangChain's AgentExecutor
-    or a loop of your own. `stream` yields that same one item: for tokens use `stream_run`,
-    `astream_events` or callbacks. Synchronous calls execute on the engine's own loop,
-    so a caller's synchronous callback handlers run in that thread.
+    or a loop of your own. `stream` yields that same one item: for tokens use
+    `stream_run`, `astream_events` or callbacks. Synchronous calls execute on the
+    engine's own loop, so a caller's synchronous callback handlers run in that thread.
 
     Example:
         >>> from langchain_assistants import AssistantRunnable, AssistantsEngine
@@ -241,7 +240,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         bound = {
             "engine": fields.pop("engine", None) or default_engine(),
             "as_agent": fields.pop("as_agent", False),
-            "run_tools": _tools_to_run(tools, fields.pop("run_tools", False)),
+            "run_tools": tools_to_run(tools, fields.pop("run_tools", False)),
         }
         content = {
             "name": name,
@@ -480,41 +479,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         messages = list(execution.messages)
         parsed = None
         if answer_type is not None and messages:
-            parsed = messages[-1].parsed = _parse_answer(messages[-1], answer_type, run)
+            parsed = messages[-1].parsed = parse_answer(messages[-1], answer_type, run)
         if not self.as_agent:
             return messages
         return to_finish(run, messages, parsed)
-
-
-def _tools_to_run(tools: Sequence[Any], run_tools: bool | Sequence[Any]) -> list[Any]:
-    if run_tools is False:
-        return []
-    if run_tools is not True:
-        return list(run_tools)
-    for tool in tools:
-        is_schema = isinstance(tool, type | Mapping | BaseModel)
-        if is_schema and not isinstance(tool, BaseTool):
-            if _is_hosted(tool):
-                continue
-            raise ConfigurationError(
-                f"run_tools=True needs implementations, but {tool!r} only describes a "
-                "tool; give a function or a LangChain tool, or list run_tools=[...]."
-            )
-    return [tool for tool in tools if not _is_hosted(tool)]
-
-
-def _is_hosted(tool: Any) -> bool:
-    return isinstance(tool, Mapping) and tool.get("type") not in (None, "function")
-
-
-def _parse_answer(message: Message, answer_type: Any, run: Run) -> Any:
-    """Parse structured output; what does not fit is an error that names the run."""
-    try:
-        if isinstance(answer_type, type) and issubclass(answer_type, BaseModel):
-            return answer_type.model_validate_json(message.text)
-        return json.loads(message.text)
-    except ValueError as error:
-        raise AssistantsError(
-            f"The answer of run {run.id} does not follow its response_format: "
-            f"{type(error).__name__}. The message {message.id} holds the text."
-        ) from error

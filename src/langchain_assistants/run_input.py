@@ -20,7 +20,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from langchain_assistants.errors import InvalidRequestError
+from langchain_assistants.errors import ConfigurationError, InvalidRequestError
 
 logger = logging.getLogger(__name__)
 
@@ -304,3 +304,29 @@ def _output(call_id: str, value: Any) -> dict[str, Any]:
         "tool_call_id": call_id,
         "output": value if isinstance(value, str) else str(value),
     }
+
+
+def tools_to_run(tools: Sequence[Any], run_tools: bool | Sequence[Any]) -> list[Any]:
+    """Return the tools to execute: those given, a list of its own, or none.
+
+    Raises:
+        ConfigurationError: A tool to execute is only a schema.
+    """
+    if run_tools is False:
+        return []
+    if run_tools is not True:
+        return list(run_tools)
+    for tool in tools:
+        is_schema = isinstance(tool, type | Mapping | BaseModel)
+        if is_schema and not isinstance(tool, BaseTool):
+            if _is_hosted(tool):
+                continue
+            raise ConfigurationError(
+                f"run_tools=True needs implementations, but {tool!r} only describes a "
+                "tool; give a function or a LangChain tool, or list run_tools=[...]."
+            )
+    return [tool for tool in tools if not _is_hosted(tool)]
+
+
+def _is_hosted(tool: Any) -> bool:
+    return isinstance(tool, Mapping) and tool.get("type") not in (None, "function")

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import anyio
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
-from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command, Interrupt
 
 from langchain_assistants.engine.announcer import Announcer
@@ -25,10 +23,10 @@ from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.history import (
     Window,
     read_window,
-    set_summary,
     system_message,
 )
 from langchain_assistants.engine.message_rows import thread_end
+from langchain_assistants.engine.middleware_effects import follow
 from langchain_assistants.engine.models import Models, can_call_tools
 from langchain_assistants.engine.provider_errors import last_error
 from langchain_assistants.engine.recorder import RunRecorder
@@ -329,7 +327,7 @@ class Executor:
                     if node == "__interrupt__":
                         interrupts.extend(change)
                     elif node not in ("model", "tools"):
-                        _follow_middleware(change, recorder, window, row)
+                        follow(change, recorder, window, row)
         finally:
             var_child_runnable_config.reset(token)
         return interrupts
@@ -443,61 +441,6 @@ def _required_action(interrupts: Sequence[Interrupt]) -> dict[str, Any]:
             "submit_tool_outputs": {"tool_calls": calls},
         }
     return {"action": action, "interrupts": by_id}
-
-
-def _follow_middleware(
-    change: Any, recorder: RunRecorder, window: Window, row: Row
-) -> None:
-    """Keep what the user's middleware made of the messages."""
-    changes = change if isinstance(change, list) else [change]
-    for part in changes:
-        messages = part.get("messages") if isinstance(part, Mapping) else None
-        if isinstance(messages, BaseMessage):
-            messages = [messages]
-        if not isinstance(messages, list):
-            continue
-        if any(_removes_all(message) for message in messages):
-            _keep_summary(messages, recorder, window, row)
-            continue
-        for message in messages:
-            original = recorder.history.get(getattr(message, "id", None) or "")
-            if isinstance(message, HumanMessage) and original is not None:
-                if message.content != original.content:
-                    recorder.shown(message.id or "", _wire_content(message))
-            elif isinstance(message, AIMessage):
-                recorder.revised(message)
-
-
-def _removes_all(message: object) -> bool:
-    return isinstance(message, RemoveMessage) and message.id == REMOVE_ALL_MESSAGES
-
-
-def _keep_summary(
-    messages: Sequence[BaseMessage], recorder: RunRecorder, window: Window, row: Row
-) -> None:
-    """Keep a summary that replaced the oldest messages, with how far it reaches.
-
-    Without it the next run would read, and summarise, the same messages again.
-    """
-    kept = [m for m in messages if not isinstance(m, RemoveMessage)]
-    ids = [message.id or "" for message in window.messages]
-    first_kept = next((m.id for m in kept if m.id in window.positions), None)
-    if first_kept is None:
-        replaced = ids
-        prefix = [m for m in kept if m.type == "human"][:1]
-    else:
-        replaced = ids[: ids.index(first_kept)]
-        prefix = kept[: [m.id for m in kept].index(first_kept)]
-    through = next((i for i in reversed(replaced) if i in window.positions), None)
-    if through is not None and prefix:
-        recorder.also(
-            set_summary(row["thread_id"], through, window.positions[through], prefix)
-        )
-
-
-def _wire_content(message: BaseMessage) -> list[dict[str, Any]]:
-    text = {"value": str(message.text), "annotations": []}
-    return [{"type": "text", "text": text}]
 
 
 def _prompt_too_long(settings: RunSettings) -> Ending:
