@@ -85,6 +85,8 @@ class _Running:
 
     task: asyncio.Task[Row]
     loop: asyncio.AbstractEventLoop
+    # Resolved when the run is stopped: its task may take no notice of a cancel.
+    stopped: asyncio.Future[None]
     # Why it is stopped: never read from an exception, libraries swallow those.
     reason: Reason | None = None
 
@@ -143,7 +145,7 @@ class Executor:
         task = loop.create_task(
             self._drive(row, settings, recorder, config, tools), name=row["id"]
         )
-        running = self._running[row["id"]] = _Running(task, loop)
+        running = self._running[row["id"]] = _Running(task, loop, loop.create_future())
         try:
             ended = await self._supervise(row, recorder, running)
         finally:
@@ -164,7 +166,7 @@ class Executor:
         def cancel() -> None:
             if running.reason is None:
                 running.reason = reason
-                running.task.cancel()
+                running.stopped.set_result(None)
 
         with contextlib.suppress(RuntimeError):  # its loop has just been closed
             running.loop.call_soon_threadsafe(cancel)
@@ -181,8 +183,9 @@ class Executor:
         task = running.task
         left = max(0.0, row["expires_at"] - self._workplace.clock())
         try:
-            await asyncio.wait({task}, timeout=left)
-            if not task.done():
+            stops: list[asyncio.Future[Any]] = [task, running.stopped]
+            await asyncio.wait(stops, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and running.reason is None:
                 running.reason = "expired"
         except BaseException:
             # The caller went away (Ctrl-C, a cancelled task): its thread must not stay

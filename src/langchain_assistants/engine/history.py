@@ -239,6 +239,8 @@ def _tool_turn(
     outputs: list[ToolMessage] = []
     for call in from_json(step["details"])["tool_calls"]:
         name, arguments, output = function_of(call)
+        if output is None and not _is_object(arguments):
+            continue  # cut off while the model was writing it
         calls.append(ToolCall(name=name, args=_arguments(arguments), id=call["id"]))
         missing = output is None
         outputs.append(
@@ -250,6 +252,10 @@ def _tool_turn(
                 status="error" if missing else "success",
             )
         )
+    if not calls:
+        if said is not None:
+            yield step["position"], said
+        return
     answer_id = step["id"] if said is None else said.id
     content = "" if said is None else said.content
     position = step["position"]
@@ -267,12 +273,16 @@ def function_of(call: Mapping[str, Any]) -> tuple[str, str, str | None]:
     return kind, to_json({"input": details.get("input", "")}), to_json(details)
 
 
-def _arguments(text: str) -> dict[str, Any]:
+def _is_object(arguments: str) -> bool:
     try:
-        value = json.loads(text)
+        return isinstance(json.loads(arguments), dict)
     except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return False
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    """Decode arguments; the malformed ones of a call that was answered are empty."""
+    return json.loads(text) if _is_object(text) else {}
 
 
 def _after(

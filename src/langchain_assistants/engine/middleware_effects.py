@@ -56,9 +56,8 @@ def _keep_summary(
         prefix = kept[: [m.id for m in kept].index(first_kept)]
     through = next((i for i in reversed(replaced) if i in window.positions), None)
     if through is not None and prefix:
-        recorder.also(
-            set_summary(row["thread_id"], through, window.positions[through], prefix)
-        )
+        position = window.positions[through]
+        recorder.also(lambda: set_summary(row["thread_id"], through, position, prefix))
 
 
 def _wire_content(message: BaseMessage) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ that the run's checkpoint joins, and events once that is committed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
@@ -77,9 +77,9 @@ class RunRecorder:
         self._turn: Turn | None = None
         self._open_step: StepDraft | None = None
         self._written: list[MessageDraft] = []
+        self._unstored_step: StepDraft | None = None
         self._content_filtered = False
-        self._pending: list[Transaction[Any]] = []
-        self._announcements: list[Callable[[], None]] = []
+        self._also: list[Callable[[], Transaction[Any]]] = []
 
     def resume(
         self, steps: Sequence[StepDraft], outputs: dict[str, bytes], end: int
@@ -153,8 +153,9 @@ class RunRecorder:
             last = last or turn.message.step
         if last is not None:
             last.count(prompt, completion)
-        if goes_on and turn.step is not None:
-            self._store_calls(turn.step)
+        if goes_on:
+            # Stored with the checkpoint, before any of its tools starts.
+            self._open_step = self._unstored_step = turn.step
         self._drafts.turn += 1
         return answer
 
@@ -191,20 +192,6 @@ class RunRecorder:
             if limit is not None and (spent > limit or (goes_on and spent >= limit)):
                 self.incomplete_reason = self.incomplete_reason or name
         return self.incomplete_reason is not None
-
-    def _store_calls(self, step: StepDraft) -> None:
-        """Have the answer stored before any of its tools starts."""
-        self._open_step = step
-        row = self._row
-        self._pending += [
-            fence(row["id"], row["attempt"], self.tokens),
-            self._store_written("completed"),
-            self._insert_step(step),
-        ]
-
-    def _insert_step(self, step: StepDraft) -> Transaction[None]:
-        step.position = self._end
-        yield step.insert()
 
     # What tools tell.
 
@@ -263,31 +250,38 @@ class RunRecorder:
 
     def shown(self, message_id: str, content: Sequence[Mapping[str, Any]]) -> None:
         """Keep what middleware showed the model in place of a user's message."""
-        self._pending.append(show_model(message_id, content))
+        self.also(lambda: show_model(message_id, content))
 
-    def also(self, transaction: Transaction[Any]) -> None:
+    def also(self, transaction: Callable[[], Transaction[Any]]) -> None:
         """Store something together with the next step or the run's end."""
-        self._pending.append(transaction)
+        self._also.append(transaction)
 
     # Transactions.
 
     async def commit(self, *queries: Query) -> bool:
-        """Store what is pending together with a checkpoint; False: nothing is.
+        """Store an answer with tool calls, together with a checkpoint.
 
-        A final answer is not pending: it joins the transaction that ends the run.
+        A final answer joins the transaction that ends the run instead.
+
+        Returns:
+            Whether there was one.
 
         Raises:
             Fenced: The run is no longer this worker's.
         """
-        if self._open_step is None or not self._pending:
+        step, row = self._unstored_step, self._row
+        if step is None:
             return False
 
-        def store() -> Transaction[None]:
-            yield from self._take_pending()
+        def store() -> Transaction[_Stored]:
+            yield from fence(row["id"], row["attempt"], self.tokens)
+            stored = yield from self._store("completed", None, None)
+            step.position = stored.end
+            yield step.insert()
             yield from each(queries)
+            return stored
 
-        await self._workplace.database.write(store())
-        self._announce()
+        self._take(await self._workplace.database.write(store()))
         return True
 
     async def require_action(
@@ -298,12 +292,11 @@ class RunRecorder:
         Raises:
             Fenced: The run is no longer this worker's.
         """
-        row = self._row
+        row, step = self._row, self._open_step
 
         def store() -> Transaction[Row]:
-            yield from self._take_pending()
-            if self._open_step is not None:
-                yield self._open_step.update()
+            if step is not None:
+                yield step.update()
             yield from each(checkpoints)
             return (
                 yield from require_action(
@@ -312,7 +305,6 @@ class RunRecorder:
             )
 
         stopped = await self._workplace.database.write(store())
-        self._announce()
         self._announcer.run(to_run(stopped))
         return stopped
 
@@ -324,24 +316,27 @@ class RunRecorder:
         """
         now = self._workplace.clock()
         status = STEP_STATUS[ending.trigger]
-        turn, self._turn = self._turn, None
-        if turn is not None and turn.message is not None:
-            self._written.append(turn.message)
-        open_step = self._open_step or (turn.step if turn is not None else None)
         reason = MESSAGE_REASON.get(ending.trigger)
         if ending.trigger is Trigger.COMPLETE and self._content_filtered:
             reason = "content_filter"
+        if self._turn is not None:
+            self._take_cut_answer(self._turn)
+        step, unstored = self._open_step, self._unstored_step
+        if step is not None:
+            step.end(status, now, ending.last_error)
 
-        def store() -> Transaction[Row]:
-            yield from self._take_pending()
-            yield from self._store_written(status, reason, ending.last_error)
-            return (yield from end_run(self._row, ending, now, tokens=self.tokens))
+        def store() -> Transaction[tuple[_Stored, Row]]:
+            stored = yield from self._store(status, reason, ending.last_error)
+            if unstored is not None:
+                unstored.position = stored.end
+                yield unstored.insert()
+            row = yield from end_run(self._row, ending, now, tokens=self.tokens)
+            return stored, row
 
-        row = await self._workplace.database.write(store())
-        self._announce()
-        if open_step is not None and open_step.status == "in_progress":
-            open_step.end(status, now, ending.last_error)
-            self._announcer.step_ended(open_step)
+        stored, row = await self._workplace.database.write(store())
+        self._take(stored)
+        if step is not None:
+            self._announcer.step_ended(step)
         self._announcer.run(to_run(row))
         return row
 
@@ -349,56 +344,67 @@ class RunRecorder:
         """Tell a status that somebody else gave the run."""
         self._announcer.run(run)
 
-    def _take_pending(self) -> Transaction[None]:
-        pending, self._pending = self._pending, []
-        for part in pending:
-            yield from part
+    def _take_cut_answer(self, turn: Turn) -> None:
+        """Take what was heard of an answer that will not be finished."""
+        self._turn = None
+        if turn.message is not None:
+            self._written.append(turn.message)
+        if turn.step is not None:
+            turn.describe_heard()
+            self._open_step = self._unstored_step = turn.step
 
-    def _announce(self) -> None:
-        announcements, self._announcements = self._announcements, []
-        for announce in announcements:
-            announce()
-
-    def _store_written(
+    def _store(
         self,
         status: StepStatus,
-        reason: str | None = None,
-        last_error: Mapping[str, str] | None = None,
-    ) -> Transaction[None]:
+        reason: str | None,
+        last_error: Mapping[str, str] | None,
+    ) -> Transaction[_Stored]:
         """Insert the messages written since the last commit, with their steps.
+
+        Nothing of the recorder changes before the transaction is committed.
 
         Args:
             status: Of the newest one's step: only that can have been cut short.
             reason: Why the newest one is incomplete, if it is.
             last_error: Why its step failed, if it did.
         """
-        drafts, self._written = self._written, []
+        for also in self._also:
+            yield from also()
         now = self._workplace.clock()
-        reasons = [None] * (len(drafts) - 1) + [reason]
+        newest = len(self._written) - 1
         rows = [
-            draft.to_row(cut, now) for draft, cut in zip(drafts, reasons, strict=False)
+            draft.to_row(reason if place == newest else None, now)
+            for place, draft in enumerate(self._written)
         ]
-        first = self._end + 1
-        self._end = yield from append_messages(
-            self._row["thread_id"], self._end, rows, now
-        )
-        for place, draft in enumerate(drafts):
-            newest = place == len(drafts) - 1
-            draft.step.position = first + place
+        end = yield from append_messages(self._row["thread_id"], self._end, rows, now)
+        messages: list[Message] = []
+        for place, draft in enumerate(self._written):
+            cut = place == newest
+            draft.step.position = self._end + 1 + place
             draft.step.end(
-                status if newest else "completed", now, last_error if newest else None
+                status if cut else "completed", now, last_error if cut else None
             )
             yield draft.step.insert()
-            message = draft.ended(reasons[place], now)
-            self.messages.append(message)
-            self._announcements.append(self._ended(message, draft.step))
+            messages.append(draft.ended(reason if cut else None, now))
+        return _Stored(end, messages)
 
-    def _ended(self, message: Message, step: StepDraft) -> Callable[[], None]:
-        def announce() -> None:
+    def _take(self, stored: _Stored) -> None:
+        """Go on from what is committed, and tell of it."""
+        written, self._written = self._written, []
+        self._also = []
+        self._unstored_step = None
+        self._end = stored.end
+        self.messages += stored.messages
+        for draft, message in zip(written, stored.messages, strict=True):
             self._announcer.message_ended(message)
-            self._announcer.step_ended(step)
+            self._announcer.step_ended(draft.step)
 
-        return announce
+
+class _Stored(NamedTuple):
+    """What a transaction has stored: the thread's new end, and the messages."""
+
+    end: int
+    messages: list[Message]
 
 
 def _tokens_of(answer: AIMessage) -> tuple[int, int]:

@@ -53,8 +53,9 @@ class Turn:
         self._structured_tools = structured_tools
         # The call that the pieces of an index belong to; "" is structured text.
         self._by_index: dict[int, str] = {}
-        # Arguments exactly as the model wrote them, by call id, in order.
+        # Arguments exactly as the model wrote them, and names, by call id, in order.
         self._arguments: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     @property
     def heard(self) -> bool:
@@ -160,6 +161,7 @@ class Turn:
         call_id = self._drafts.call_id(wanted)
         place = len(self._arguments)
         self._arguments[call_id] = ""
+        self._names[call_id] = name
         self._announcer.call_begun(self.step.id, place, call_id, name)
         return call_id
 
@@ -168,6 +170,14 @@ class Turn:
         self._arguments[call_id] += piece
         place = list(self._arguments).index(call_id)
         self._announcer.call_arguments(self.step.id, place, piece)
+
+    def describe_heard(self) -> None:
+        """Write the calls into the step, as far as they have been heard."""
+        if self.step is not None:
+            self.step.details["tool_calls"] = [
+                function_call(call_id, self._names[call_id], arguments)
+                for call_id, arguments in self._arguments.items()
+            ]
 
     def _describe(self, calls: list[ToolCall]) -> None:
         """Write the calls into the step as it is stored."""

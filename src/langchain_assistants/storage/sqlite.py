@@ -109,13 +109,23 @@ class SQLiteDatabase:
             connection.set_trace_callback(callback)
 
     async def write(self, transaction: Transaction[T], /) -> T:
-        """Execute a transaction on the writer thread; it is durable on return."""
+        """Execute a transaction on the writer thread; it is durable on return.
+
+        A caller that is cancelled meanwhile gets the result all the same, and the
+        cancellation with its next await: it never has to guess what was committed.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         with self._closing:
             if self._closed:
                 raise StorageError(f"The database {self.path} is closed.")
             self._jobs.put(_Job(transaction, future))
-        return await future
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if future.cancelled():
+                raise
+            await _outlast_cancellation(future)
+        return future.result()
 
     async def read(self, transaction: Transaction[T], /) -> T:
         """Execute a reading transaction at once, on the caller's thread."""
@@ -223,6 +233,16 @@ class SQLiteDatabase:
                 "directory?"
             )
         return StorageError(f"The database {self.path} reported: {text}.")
+
+
+async def _outlast_cancellation(future: asyncio.Future[Any]) -> None:
+    """Wait for a future although the task is cancelled, then cancel the task again."""
+    while not future.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({future})
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()
+        task.cancel()
 
 
 def _drive(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:

@@ -12,7 +12,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_assistants.settings import Settings
 from langchain_assistants.testing import Reply, ScriptedChatModel, call, malformed_call
 from tests.conftest import EngineFactory
-from tests.conversation import Conversation, open_calls
+from tests.dialogue import Dialogue, open_calls
 
 
 def add(a: int, b: int) -> int:
@@ -53,7 +53,7 @@ def test_full_history_shows_earlier_calls_and_their_outputs(
     engine_factory: EngineFactory, adding: Reply
 ) -> None:
     with ScriptedChatModel([adding, "It is 3.", "You are welcome."]) as model:
-        talk = Conversation(engine_factory(model, tools=[add]), executed=[add])
+        talk = Dialogue(engine_factory(model, tools=[add]), executed=[add])
         talk.ask("1 + 2?")
         talk.ask("Thanks")
     seen = model.calls[-1].messages
@@ -75,7 +75,7 @@ def test_history_of_messages_hides_earlier_calls(
     engine_factory: EngineFactory, adding: Reply
 ) -> None:
     with ScriptedChatModel([adding, "It is 3.", "You are welcome."]) as model:
-        talk = Conversation(engine_factory(model, tools=[add]), executed=[add])
+        talk = Dialogue(engine_factory(model, tools=[add]), executed=[add])
         talk.ask("1 + 2?")
         talk.ask("Thanks", history="messages")
     assert shapes(model.calls[-1].messages) == [
@@ -91,7 +91,7 @@ def test_history_of_messages_may_be_the_engines_default(
     settings = Settings(history="messages")
     with ScriptedChatModel([adding, "It is 3.", "You are welcome."]) as model:
         engine = engine_factory(model, tools=[add], settings=settings)
-        talk = Conversation(engine, executed=[add])
+        talk = Dialogue(engine, executed=[add])
         talk.ask("1 + 2?")
         talk.ask("Thanks")
     assert "tool" not in [message.type for message in model.calls[-1].messages]
@@ -101,7 +101,7 @@ def test_history_of_messages_still_shows_the_calls_of_the_run_itself(
     engine_factory: EngineFactory, adding: Reply
 ) -> None:
     with ScriptedChatModel([adding, "It is 3."]) as model:
-        talk = Conversation(engine_factory(model, tools=[add]), executed=[add])
+        talk = Dialogue(engine_factory(model, tools=[add]), executed=[add])
         talk.ask("1 + 2?", history="messages")
     assert [m.type for m in model.calls[-1].messages] == ["human", "ai", "tool"]
 
@@ -111,7 +111,7 @@ def test_text_and_calls_of_one_answer_stay_one_ai_message(
 ) -> None:
     both = Reply("Let me see.", tool_calls=[call("add", {"a": 1, "b": 2})])
     with ScriptedChatModel([both, "It is 3.", "Bye."]) as model:
-        talk = Conversation(engine_factory(model, tools=[add]), executed=[add])
+        talk = Dialogue(engine_factory(model, tools=[add]), executed=[add])
         talk.ask("1 + 2?")
         talk.ask("Thanks")
     seen = model.calls[-1].messages
@@ -134,7 +134,7 @@ def test_several_turns_of_calls_keep_their_order(engine_factory: EngineFactory) 
     )
     third = Reply("Third.", tool_calls=[call("add", {"a": 4, "b": 4})])
     with ScriptedChatModel([first, second, third, "Done.", "Bye."]) as model:
-        talk = Conversation(engine_factory(model, tools=[add]), executed=[add])
+        talk = Dialogue(engine_factory(model, tools=[add]), executed=[add])
         talk.ask("Go")
         talk.ask("Thanks")
     seen = model.calls[-1].messages
@@ -159,7 +159,7 @@ def test_the_calls_of_a_cancelled_run_get_an_error_output(
     asks = Reply(tool_calls=[call("ask_user", {"question": "?"}), call("add", {})])
     with ScriptedChatModel([asks, "Never mind."]) as model:
         engine = engine_factory(model, tools=[add])
-        talk = Conversation(engine, executed=[add], functions=[ask_user])
+        talk = Dialogue(engine, executed=[add], functions=[ask_user])
         stopped = talk.ask("Go")
         assert stopped.status == "requires_action"
         assert engine.runs.cancel(stopped.id).status == "cancelled"
@@ -184,7 +184,7 @@ def test_the_calls_of_a_failed_run_get_an_error_output(
     bad = Reply("Trying.", tool_calls=[call("explode")])
     with ScriptedChatModel([bad, "Sorry."]) as model:
         engine = engine_factory(model, tools=[explode])
-        talk = Conversation(engine, executed=[explode])
+        talk = Dialogue(engine, executed=[explode])
         assert talk.ask("Go", tool_errors="fail").status == "failed"
         assert talk.ask("Again").status == "completed"
     seen = model.calls[-1].messages
@@ -200,7 +200,7 @@ def test_an_expired_run_leaves_a_paired_history(
 ) -> None:
     asks = Reply(tool_calls=[call("ask_user", {"question": "?"})])
     with ScriptedChatModel([asks, "Hello again."]) as model:
-        talk = Conversation(engine_factory(model, clock=clock), functions=[ask_user])
+        talk = Dialogue(engine_factory(model, clock=clock), functions=[ask_user])
         waiting = talk.ask("Go")
         clock.advance(601)
         assert talk.engine.runs.retrieve(waiting.id).status == "expired"
@@ -214,7 +214,7 @@ def test_malformed_arguments_are_empty_in_later_history(
 ) -> None:
     broken = Reply(malformed=[malformed_call("add", "a=1")])
     with ScriptedChatModel([broken, "Sorry.", "Bye."]) as model:
-        talk = Conversation(engine_factory(model, tools=[add]), executed=[add])
+        talk = Dialogue(engine_factory(model, tools=[add]), executed=[add])
         talk.ask("1 + 2?")
         talk.ask("Thanks")
     seen = model.calls[-1].messages
@@ -228,7 +228,7 @@ def test_the_model_sees_the_newest_hundred_messages(
 ) -> None:
     model = ScriptedChatModel(["Yes."])
     with model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         for number in range(120):
             role = "user" if number % 2 == 0 else "assistant"
             talk.engine.messages.create(
@@ -248,7 +248,7 @@ def test_last_messages_shows_only_so_many_and_starts_at_a_human_message(
     engine_factory: EngineFactory, last: int, first_seen: str
 ) -> None:
     with ScriptedChatModel(["1", "2", "3"]) as model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         talk.ask("a")
         talk.ask("b")
         strategy = {"type": "last_messages", "last_messages": last}
@@ -263,7 +263,7 @@ def test_a_window_that_cuts_a_turn_drops_its_calls_too(
     engine_factory: EngineFactory, adding: Reply
 ) -> None:
     with ScriptedChatModel([adding, "It is 3.", "Bye."]) as model:
-        talk = Conversation(engine_factory(model, tools=[add]), executed=[add])
+        talk = Dialogue(engine_factory(model, tools=[add]), executed=[add])
         talk.ask("1 + 2?")
         strategy = {"type": "last_messages", "last_messages": 2}
         talk.ask("Thanks", truncation_strategy=strategy)
@@ -275,7 +275,7 @@ def test_settings_say_how_many_messages_auto_shows(
 ) -> None:
     with ScriptedChatModel(["1", "2", "3"]) as model:
         settings = Settings(history_messages=3)
-        talk = Conversation(engine_factory(model, settings=settings))
+        talk = Dialogue(engine_factory(model, settings=settings))
         for text in ("a", "b", "c"):
             talk.ask(text)
     assert shapes(model.calls[-1].messages) == [
@@ -289,7 +289,7 @@ def test_max_prompt_tokens_trims_the_oldest_messages(
     engine_factory: EngineFactory,
 ) -> None:
     with ScriptedChatModel(["1", "2", "3"]) as model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         for letter in "ab":
             talk.ask(letter * 1200)
         run = talk.ask("c" * 40, max_prompt_tokens=400)
@@ -303,7 +303,7 @@ def test_max_prompt_tokens_trims_the_oldest_messages(
 def test_the_models_profile_limits_the_prompt(engine_factory: EngineFactory) -> None:
     steps = ["1", "2"]
     with ScriptedChatModel(steps, profile={"max_input_tokens": 200}) as model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         talk.ask("a" * 600)
         run = talk.ask("b" * 400)
     assert run.status == "completed"
@@ -314,7 +314,7 @@ def test_a_newest_message_too_long_for_the_model_fails_clearly(
     engine_factory: EngineFactory,
 ) -> None:
     with ScriptedChatModel([], profile={"max_input_tokens": 100}) as model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         run = talk.ask("a" * 4000)
     assert run.status == "failed"
     assert run.last_error is not None
@@ -326,7 +326,7 @@ def test_a_newest_message_beyond_max_prompt_tokens_ends_incomplete(
     engine_factory: EngineFactory,
 ) -> None:
     with ScriptedChatModel([]) as model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         run = talk.ask("a" * 4000, max_prompt_tokens=256)
     assert run.status == "incomplete"
     assert run.incomplete_details is not None
@@ -337,7 +337,7 @@ def test_context_is_in_the_system_prompt_and_never_a_message(
     engine_factory: EngineFactory,
 ) -> None:
     with ScriptedChatModel(["Hello Ann.", "Bye Ann."]) as model:
-        talk = Conversation(
+        talk = Dialogue(
             engine_factory(model),
             instructions="Be kind.",
             thread={"context": {"name": "Ann", "plan": {"seats": 3}}},
@@ -358,7 +358,7 @@ def test_context_is_in_the_system_prompt_and_never_a_message(
 
 def test_context_needs_no_instructions(engine_factory: EngineFactory) -> None:
     with ScriptedChatModel(["Hello."]) as model:
-        talk = Conversation(engine_factory(model), thread={"context": {"a": "b"}})
+        talk = Dialogue(engine_factory(model), thread={"context": {"a": "b"}})
         talk.ask()
     assert model.calls[0].messages[0].text == "Context of this conversation:\n- a: b"
 
@@ -367,7 +367,7 @@ def test_without_instructions_and_context_there_is_no_system_message(
     engine_factory: EngineFactory,
 ) -> None:
     with ScriptedChatModel(["Hello."]) as model:
-        Conversation(engine_factory(model)).ask()
+        Dialogue(engine_factory(model)).ask()
     assert [m.type for m in model.calls[0].messages] == ["human"]
 
 
@@ -375,7 +375,7 @@ def test_a_runs_instructions_replace_and_additional_ones_extend(
     engine_factory: EngineFactory,
 ) -> None:
     with ScriptedChatModel(["1", "2", "3"]) as model:
-        talk = Conversation(engine_factory(model), instructions="Base.")
+        talk = Dialogue(engine_factory(model), instructions="Base.")
         talk.ask(instructions="Own.")
         talk.ask(additional_instructions="More.")
         run = talk.ask(instructions="Own.", additional_instructions="More.")
@@ -388,7 +388,7 @@ def test_additional_messages_come_before_the_run_in_their_order(
     engine_factory: EngineFactory,
 ) -> None:
     with ScriptedChatModel(["Three."]) as model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         talk.ask(
             None,
             additional_messages=[
@@ -407,7 +407,7 @@ def test_additional_messages_come_before_the_run_in_their_order(
 def test_images_reach_the_model_as_blocks(engine_factory: EngineFactory) -> None:
     url = {"url": "https://example.com/cat.png", "detail": "low"}
     with ScriptedChatModel(["A cat.", "Yes."]) as model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         talk.ask(
             [
                 {"type": "text", "text": "What is it?"},
@@ -429,7 +429,7 @@ def test_a_refusal_is_remembered_as_what_the_assistant_said(
 ) -> None:
     refused = Reply(refusal="I cannot help with that.")
     with ScriptedChatModel([refused, "Better."]) as model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         talk.ask("Do harm")
         talk.ask("Do good")
     assert shapes(model.calls[-1].messages) == [
@@ -443,7 +443,7 @@ def test_an_empty_answer_leaves_no_empty_message_behind(
     engine_factory: EngineFactory,
 ) -> None:
     with ScriptedChatModel([Reply(""), "Now."]) as model:
-        talk = Conversation(engine_factory(model))
+        talk = Dialogue(engine_factory(model))
         assert talk.ask("Say nothing").status == "completed"
         talk.ask("Say something")
     assert shapes(model.calls[-1].messages) == [
@@ -468,13 +468,13 @@ def test_a_summary_is_made_once_and_kept_for_later_runs_and_engines(
     answers = [str(number) for number in range(1, 5)]
     with summariser, ScriptedChatModel(answers) as model:
         engine = engine_factory(model, middleware=[summarising(summariser)])
-        talk = Conversation(engine)
+        talk = Dialogue(engine)
         for text in ("a", "b", "c"):
             talk.ask(text)
         assert len(summariser.calls) == 1
         engine.close()
         again = engine_factory.reopen(model, middleware=[summarising(summariser)])
-        later = Conversation(again, thread_id=talk.thread_id)
+        later = Dialogue(again, thread_id=talk.thread_id)
         later.ask("d", truncation_strategy={"type": "last_messages", "last_messages": 3})
     before, after = model.calls[2].messages, model.calls[3].messages
     assert "They talked about a and b." in before[0].text
@@ -492,7 +492,7 @@ def test_a_summary_follows_another_when_the_thread_grows(
     )
     model = ScriptedChatModel(respond=lambda messages, asked: "ok")
     engine = engine_factory(model, middleware=[summarising(summariser)])
-    talk = Conversation(engine)
+    talk = Dialogue(engine)
     for number in range(12):
         assert talk.ask(f"question {number}").status == "completed"
     # Every second turn, as in one uninterrupted state: never at every turn.
@@ -513,7 +513,7 @@ def test_a_summary_made_after_a_tool_keeps_the_pairs_and_the_thread(
         engine = engine_factory(
             model, tools=[add], middleware=[summarising(summariser)]
         )
-        talk = Conversation(engine, executed=[add])
+        talk = Dialogue(engine, executed=[add])
         talk.ask("a")
         talk.ask("1 + 2?")
         assert talk.ask("Thanks").status == "completed"
@@ -533,13 +533,13 @@ def test_a_summary_survives_a_stop_for_tool_outputs(
             summariser, trigger=("messages", 5), keep=("messages", 1)
         )
         engine = engine_factory(model, middleware=[middleware])
-        talk = Conversation(engine, functions=[ask_user])
+        talk = Dialogue(engine, functions=[ask_user])
         talk.ask("a")
         talk.ask("b")
         waiting = talk.ask("c")
         (call_id,) = open_calls(waiting)
         engine.close()
-        later = Conversation(
+        later = Dialogue(
             engine_factory.reopen(model, middleware=[middleware]),
             thread_id=talk.thread_id,
         )
@@ -555,7 +555,7 @@ def test_what_pii_middleware_replaced_is_what_later_runs_see(
 ) -> None:
     with ScriptedChatModel(["Noted.", "Fine."]) as model:
         engine = engine_factory(model, middleware=[PIIMiddleware("email")])
-        talk = Conversation(engine)
+        talk = Dialogue(engine)
         talk.ask("I am ann@example.com")
         talk.ask("Bye")
     assert [asked.messages[0].text for asked in model.calls] == [
@@ -570,10 +570,10 @@ def test_replaced_text_survives_without_the_middleware(
 ) -> None:
     with ScriptedChatModel(["Noted.", "Fine."]) as model:
         engine = engine_factory(model, middleware=[PIIMiddleware("email")])
-        talk = Conversation(engine)
+        talk = Dialogue(engine)
         talk.ask("I am ann@example.com")
         engine.close()
-        later = Conversation(engine_factory.reopen(model), thread_id=talk.thread_id)
+        later = Dialogue(engine_factory.reopen(model), thread_id=talk.thread_id)
         later.ask("Bye")
     assert model.calls[1].messages[0].text == "I am [REDACTED_EMAIL]"
 
@@ -584,7 +584,7 @@ def test_pii_in_a_message_with_an_image_keeps_the_image(
     image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     with ScriptedChatModel(["Noted.", "Fine."]) as model:
         engine = engine_factory(model, middleware=[PIIMiddleware("email")])
-        talk = Conversation(engine)
+        talk = Dialogue(engine)
         talk.ask([{"type": "text", "text": "I am ann@example.com"}, image])
         talk.ask("Bye")
     first, second = (asked.messages[0] for asked in model.calls)

@@ -14,12 +14,11 @@ from langchain_assistants.types.events import RunEvent
 from langchain_assistants.types.messages import Message
 from langchain_assistants.types.runs import Run
 from langchain_assistants.types.steps import FunctionCall, RunStep, ToolCallsDetails
-
-PATIENCE = 20.0
-"""Seconds after which a run that should have stopped is given up."""
+from tests.conversations import TIMEOUT
 
 
-class Conversation:
+
+class Dialogue:
     """An assistant on an engine, with a thread of its own or a given one.
 
     Args:
@@ -71,7 +70,7 @@ class Conversation:
 
     def wait(self, run: Run) -> Run:
         """Wait for a run's stop."""
-        return self.engine.runs.wait(run.id, timeout=PATIENCE)
+        return self.engine.runs.wait(run.id, timeout=TIMEOUT)
 
     def submit(self, run: Run, outputs: dict[str, Any]) -> Run:
         """Submit outputs by call id (or interrupt id); return the next stop."""
