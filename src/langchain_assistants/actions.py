@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.agents import AgentAction, AgentFinish
@@ -90,6 +91,12 @@ def _tool_input(arguments: str) -> str | dict[str, Any]:
         bare: str | dict[str, Any] = decoded["__arg1"]
         return bare
     return decoded
+
+
+def asks_for_json(run: Run) -> bool:
+    """Tell whether a run's answer follows a JSON schema."""
+    wanted = run.response_format
+    return isinstance(wanted, Mapping) and wanted["type"] == "json_schema"
 
 
 def parse_answer(message: Message, answer_type: Any, run: Run) -> Any:

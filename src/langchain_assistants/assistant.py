@@ -20,6 +20,7 @@ from typing_extensions import Unpack
 from langchain_assistants.actions import (
     AssistantAction,
     AssistantFinish,
+    asks_for_json,
     parse_answer,
     to_actions,
     to_finish,
@@ -29,9 +30,8 @@ from langchain_assistants.engine.default import default_engine
 from langchain_assistants.engine.engine import AssistantsEngine, not_available
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution
-from langchain_assistants.engine.toolset import Implementations
+from langchain_assistants.engine.toolset import Implementations, tools_to_run
 from langchain_assistants.errors import (
-    InvalidRequestError,
     NotFoundError,
     approval_required,
     run_error,
@@ -43,7 +43,6 @@ from langchain_assistants.run_input import (
     RunStart,
     parse,
     to_wire_tool,
-    tools_to_run,
 )
 from langchain_assistants.types.assistants import AssistantOptions
 from langchain_assistants.types.events import RunEvent
@@ -392,7 +391,6 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         thread_id = parsed.thread_id
         if thread_id is not None:
             check_id(thread_id, "thread_id", "thread_")
-            await self._cancel_left_run(thread_id)
         body = dict(parsed.body)
         if self.on_active_run is not None:
             body.setdefault("on_active_run", self.on_active_run)
@@ -404,6 +402,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
             body,
             # Messages of a new thread without a key are part of its insertion.
             messages if thread_id or parsed.thread_key else (),
+            frozenset(self._left.values()),
         )
         execution = await engine.conductor.run(
             request, log=log, config=config, tools=self._tools()
@@ -434,7 +433,8 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
             action = json.loads(row["required_action"] or "{}")
             open_calls = action.get("interrupts", {})
             outputs = [o for o in outputs if o["tool_call_id"] in open_calls]
-        checked = validate(ToolOutputs, {"tool_outputs": outputs})["tool_outputs"]
+        given = {} if outputs is None else {"tool_outputs": outputs}
+        checked = validate(ToolOutputs, given)["tool_outputs"]
         execution = await engine.conductor.resume(
             parsed.run_id,
             engine.threads.tenant,
@@ -459,15 +459,6 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         else:
             self._left.pop(run.thread_id, None)
 
-    async def _cancel_left_run(self, thread_id: str) -> None:
-        run_id = self._left.pop(thread_id, None) if self.as_agent else None
-        if run_id is None:
-            return
-        try:
-            await self._engine.runs.acancel(run_id)
-        except InvalidRequestError:
-            return  # it has ended in the meantime: nothing is in the way
-
     def _output(self, execution: Execution, answer_type: Any) -> AssistantOutput:
         run = execution.run
         if run.status == "requires_action":
@@ -478,7 +469,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
             return to_actions(run, calls) if self.as_agent else calls
         messages = list(execution.messages)
         parsed = None
-        if answer_type is not None and messages:
+        if messages and (answer_type is not None or asks_for_json(run)):
             parsed = messages[-1].parsed = parse_answer(messages[-1], answer_type, run)
         if not self.as_agent:
             return messages

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 
 from langchain_assistants.actions import AssistantAction, AssistantFinish
 from langchain_assistants.assistant import AssistantRunnable
-from langchain_assistants.run_input import ExtraKeys
+from langchain_assistants.run_input import ExtraKeys, RunResume, RunStart
 
 __all__ = [
     "AssistantAction",
@@ -47,12 +48,15 @@ class OpenAIAssistantRunnable(AssistantRunnable):
     """Accepted and not needed: nothing is polled."""
     extra_keys: ExtraKeys = "warn"
 
-    def _parsed(self, given: Any, bound: Any) -> Any:
+    def _parsed(self, given: Any, bound: Mapping[str, Any]) -> RunStart | RunResume:
         """Read the input; V2's `file_ids` are attachments for both hosted tools."""
-        if isinstance(given, dict) and given.get("file_ids"):
-            both = [{"type": "file_search"}, {"type": "code_interpreter"}]
-            files = [{"file_id": i, "tools": both} for i in given["file_ids"]]
-            others = list(given.get("attachments") or ())
-            given = {k: v for k, v in given.items() if k != "file_ids"}
-            given["attachments"] = [*others, *files]
-        return super()._parsed(given, bound)
+        return super()._parsed(_with_attachments(given), _with_attachments(bound))
+
+
+def _with_attachments(keys: Any) -> Any:
+    if not isinstance(keys, Mapping) or "file_ids" not in keys:
+        return keys
+    both = [{"type": "file_search"}, {"type": "code_interpreter"}]
+    files = [{"file_id": i, "tools": both} for i in keys["file_ids"] or ()]
+    others = {name: value for name, value in keys.items() if name != "file_ids"}
+    return {**others, "attachments": [*(keys.get("attachments") or ()), *files]}

@@ -6,7 +6,7 @@ import difflib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from langchain_core.messages import (
     AIMessage,
@@ -103,7 +103,7 @@ class RunStart(NamedTuple):
         messages: Bodies of the new user message, or messages.
         thread: Body of the thread, for where it is created.
         body: Body of the run, without the assistant.
-        answer_type: The pydantic class or schema that the answer is parsed by.
+        answer_type: The pydantic class that the answer is parsed by.
     """
 
     thread_id: str | None
@@ -111,16 +111,21 @@ class RunStart(NamedTuple):
     messages: list[dict[str, Any]]
     thread: dict[str, Any]
     body: dict[str, Any]
-    answer_type: Any
+    answer_type: type[BaseModel] | None
 
 
 class RunResume(NamedTuple):
-    """Outputs for a run that waits for them; None: those of `intermediate_steps`."""
+    """Outputs for a run that waits for them.
+
+    Attributes:
+        outputs: As given, but for their values, which are text; not checked yet.
+        from_agent: Whether they are those of all rounds of an agent loop.
+    """
 
     run_id: str
     thread_id: str | None
-    outputs: list[dict[str, Any]]
-    answer_type: Any
+    outputs: Any
+    answer_type: type[BaseModel] | None
     from_agent: bool
 
 
@@ -141,52 +146,65 @@ def parse(
 
     Raises:
         TypeError: The input has another type, or an unknown key.
-        InvalidRequestError: There is nothing to run on.
+        InvalidRequestError: There is nothing to run on, or no run to go on with.
     """
-    keys = {**bound, **_as_mapping(given)}
-    keys = {name: value for name, value in keys.items() if value is not None}
+    named, messages = _read(given)
+    keys = {**_present(bound), **_present(named)}
     _refuse_unknown(keys, extra_keys)
-    response_format, answer_type = _response_format(keys.get("response_format"))
+    answer_type = _answer_type(keys.get("response_format"))
     steps = keys.get("intermediate_steps")
     if as_agent and steps:
         last = steps[-1][0]
-        outputs = [_output(action.tool_call_id, value) for action, value in steps]
-        return RunResume(last.run_id, last.thread_id, outputs, answer_type, True)
-    if "run_id" in keys:
         outputs = [
-            _output(item["tool_call_id"], item["output"])
-            for item in keys.get("tool_outputs", ())
+            {"tool_call_id": action.tool_call_id, "output": _as_text(value)}
+            for action, value in steps
         ]
-        return RunResume(
-            keys["run_id"], keys.get("thread_id"), outputs, answer_type, False
-        )
-    if "content" not in keys and "messages" not in keys and "thread_id" not in keys:
-        raise InvalidRequestError(
-            "Missing required parameter: 'content'.",
-            code="missing_required_parameter",
-            param="content",
-        )
-    body = {name: keys[name] for name in RUN_KEYS if name in keys}
-    if response_format is not None:
-        body["response_format"] = response_format
-    if "tools" in keys:
-        body["tools"] = [to_wire_tool(tool) for tool in keys["tools"]]
-    if "run_metadata" in keys:
-        body["metadata"] = keys["run_metadata"]
-    messages = list(keys.get("messages", ()))
+        return RunResume(last.run_id, last.thread_id, outputs, answer_type, True)
+    if "run_id" in keys or "tool_outputs" in keys:
+        run_id = keys["run_id"] if "run_id" in keys else _missing("run_id")
+        outputs = _as_texts(keys.get("tool_outputs"))
+        return RunResume(run_id, keys.get("thread_id"), outputs, answer_type, False)
     if "content" in keys:
         message = {"role": "user", "content": keys["content"]}
         message |= {w: keys[k] for k, w in MESSAGE_KEYS.items() if k in keys}
         messages.append(message)
-    thread = {wire: keys[k] for k, wire in THREAD_KEYS.items() if k in keys}
+    elif not messages and "thread_id" not in keys:
+        _missing("content")
     return RunStart(
         keys.get("thread_id"),
         keys.get("thread_key"),
         messages,
-        thread,
-        body,
+        {wire: keys[k] for k, wire in THREAD_KEYS.items() if k in keys},
+        _run_body(keys),
         answer_type,
     )
+
+
+def _present(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in keys.items() if value is not None}
+
+
+def _missing(key: str) -> NoReturn:
+    raise InvalidRequestError(
+        f"Missing required parameter: '{key}'.",
+        code="missing_required_parameter",
+        param=key,
+    )
+
+
+def _run_body(keys: Mapping[str, Any]) -> dict[str, Any]:
+    body = {name: keys[name] for name in RUN_KEYS if name in keys}
+    if (answer_type := _answer_type(keys.get("response_format"))) is not None:
+        schema = {
+            "name": answer_type.__name__,
+            "schema": answer_type.model_json_schema(),
+        }
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if "tools" in keys:
+        body["tools"] = [to_wire_tool(tool) for tool in keys["tools"]]
+    if "run_metadata" in keys:
+        body["metadata"] = keys["run_metadata"]
+    return body
 
 
 def to_wire_tool(tool: Any) -> dict[str, Any]:
@@ -208,17 +226,16 @@ def to_wire_tool(tool: Any) -> dict[str, Any]:
     return convert_to_openai_tool(tool)
 
 
-def _as_mapping(given: Any) -> Mapping[str, Any]:
+def _read(given: Any) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+    """Return the keys of an input, and the messages that LangChain messages become."""
     if isinstance(given, str):
-        return {"content": given}
+        return {"content": given}, []
     if isinstance(given, PromptValue):
         given = given.to_messages()
     if isinstance(given, BaseMessage):
         given = [given]
     if isinstance(given, Mapping):
-        if "messages" in given:
-            _refuse_unknown({"messages": None}, "error")
-        return given
+        return given, []
     if isinstance(given, Sequence) and all(isinstance(m, BaseMessage) for m in given):
         return _from_messages(given)
     raise TypeError(
@@ -227,8 +244,10 @@ def _as_mapping(given: Any) -> Mapping[str, Any]:
     )
 
 
-def _from_messages(messages: Sequence[BaseMessage]) -> dict[str, Any]:
-    """Read messages: human and AI join the thread, system instructs the run."""
+def _from_messages(
+    messages: Sequence[BaseMessage],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Let human and AI messages join the thread, and system ones instruct the run."""
     bodies: list[dict[str, Any]] = []
     instructions: list[str] = []
     for message in messages:
@@ -243,10 +262,9 @@ def _from_messages(messages: Sequence[BaseMessage]) -> dict[str, Any]:
                 f"A {type(message).__name__} cannot be an input: submit tool outputs "
                 "with 'run_id' and 'tool_outputs'."
             )
-    keys: dict[str, Any] = {"messages": bodies}
-    if instructions:
-        keys["additional_instructions"] = "\n\n".join(instructions)
-    return keys
+    if not instructions:
+        return {}, bodies
+    return {"additional_instructions": "\n\n".join(instructions)}, bodies
 
 
 def _content(message: BaseMessage) -> str | list[dict[str, Any]]:
@@ -275,7 +293,7 @@ def _content(message: BaseMessage) -> str | list[dict[str, Any]]:
 
 
 def _refuse_unknown(keys: Mapping[str, Any], mode: ExtraKeys) -> None:
-    unknown = [name for name in keys if name not in KNOWN_KEYS and name != "messages"]
+    unknown = [name for name in keys if name not in KNOWN_KEYS]
     if not unknown or mode == "ignore":
         return
     name = str(unknown[0])
@@ -287,23 +305,30 @@ def _refuse_unknown(keys: Mapping[str, Any], mode: ExtraKeys) -> None:
     logger.warning("unknown_input_keys", extra={"keys": sorted(map(str, unknown))})
 
 
-def _response_format(given: Any) -> tuple[Any, Any]:
-    """Return the wire's response_format, and what the answer is to be parsed by."""
-    if isinstance(given, type) and issubclass(given, BaseModel):
-        schema = {"name": given.__name__, "schema": given.model_json_schema()}
-        return {"type": "json_schema", "json_schema": schema}, given
-    if isinstance(given, Mapping) and given.get("type") == "json_schema":
-        return given, given
-    return given, None
+def _answer_type(response_format: Any) -> type[BaseModel] | None:
+    """Return the class that the answer is to be parsed by, if one was given."""
+    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
+        return response_format
+    return None
 
 
-def _output(call_id: str, value: Any) -> dict[str, Any]:
+def _as_texts(outputs: Any) -> Any:
+    if not isinstance(outputs, list):
+        return outputs
+    return [
+        {**item, "output": _as_text(item["output"])}
+        if isinstance(item, Mapping) and "output" in item
+        else item
+        for item in outputs
+    ]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, BaseMessage):
+        return str(value.text)
     if isinstance(value, Mapping | list):
-        value = json.dumps(value, ensure_ascii=False, default=str)
-    return {
-        "tool_call_id": call_id,
-        "output": value if isinstance(value, str) else str(value),
-    }
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
 
 
 def tools_to_run(tools: Sequence[Any], run_tools: bool | Sequence[Any]) -> list[Any]:

@@ -74,12 +74,14 @@ class RunRequest:
             there is one with its key).
         body: The checked request body.
         messages: Bodies of messages that come before `additional_messages`.
+        left: Runs whose caller went away; one that is active makes room.
     """
 
     tenant: str
     thread: str | NewThread
     body: Mapping[str, Any]
     messages: Sequence[Mapping[str, Any]] = ()
+    left: frozenset[str] = frozenset()
 
 
 class _Created(NamedTuple):
@@ -346,6 +348,8 @@ class Conductor:
             yield from thread_end(thread_id, tenant)
             active = yield from active_run(thread_id, now)
             mode = body.get("on_active_run") or settings.on_active_run
+            if active is not None and active["id"] in request.left:
+                mode = "cancel"
             if active is not None and mode == "reject":
                 raise ActiveRunError(thread_id, active["id"])
             if active is not None and mode == "cancel":

@@ -61,5 +61,15 @@ def _keep_summary(
 
 
 def _wire_content(message: BaseMessage) -> list[dict[str, Any]]:
-    text = {"value": str(message.text), "annotations": []}
-    return [{"type": "text", "text": text}]
+    """Return a message's content as a thread stores it; the images stay."""
+    blocks = message.content if isinstance(message.content, list) else [message.text]
+    return [
+        dict(block)
+        if isinstance(block, Mapping) and block.get("type") == "image_url"
+        else _text_part(block if isinstance(block, str) else block.get("text", ""))
+        for block in blocks
+    ]
+
+
+def _text_part(value: str) -> dict[str, Any]:
+    return {"type": "text", "text": {"value": str(value), "annotations": []}}

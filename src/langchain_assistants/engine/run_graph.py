@@ -5,7 +5,6 @@ It knows models, tools and hooks; what they did is recorded by the run's recorde
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,29 +18,28 @@ from langchain.agents.middleware import (
     ModelRequest,
     ModelResponse,
 )
-from langchain.agents.middleware._retry import calculate_delay
 from langchain.agents.middleware.types import ExtendedModelResponse
 from langchain.agents.structured_output import AutoStrategy
-from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
     SystemMessage,
     ToolMessage,
 )
-from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.tools import BaseTool
-from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command, interrupt
 
+from langchain_assistants.engine.attempts import (
+    Attempts,
+    AttemptsMiddleware,
+    ModelHandler,
+)
 from langchain_assistants.engine.models import input_limit, is_openai, output_limit
-from langchain_assistants.engine.provider_errors import is_transient, retry_after
 from langchain_assistants.engine.recorder import RunRecorder
 from langchain_assistants.engine.run_saver import strict_serializer
 from langchain_assistants.engine.run_settings import RunSettings
@@ -49,7 +47,6 @@ from langchain_assistants.engine.turn import malformed_problem
 from langchain_assistants.settings import Settings
 
 RunGraph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
-_ModelHandler: TypeAlias = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
 _ToolResult: TypeAlias = ToolMessage | Command[Any]
 _ToolHandler: TypeAlias = Callable[[ToolCallRequest], Awaitable[_ToolResult]]
 
@@ -96,7 +93,14 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
     """Prepares model calls and guards tool calls; the outermost middleware.
 
     It has wrap hooks only: a before or after hook would add a superstep to each turn.
+    Where nothing lies between, it asks the model itself: each hook more costs four
+    changes of thread a model call (LangChain traces them).
     """
+
+    def __init__(self, attempts: Attempts | None) -> None:
+        """Take the attempts, unless a middleware of their own makes them."""
+        super().__init__()
+        self._attempts = attempts
 
     @property
     def name(self) -> str:
@@ -104,11 +108,16 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         return "run"
 
     async def awrap_model_call(
-        self, request: ModelRequest[RunContext], handler: _ModelHandler
+        self, request: ModelRequest[RunContext], handler: ModelHandler
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Ask the run's model as the run says, and record the answer."""
         run: RunContext = request.runtime.context
-        response = await handler(_prepared(request, run))
+        prepared = _prepared(request, run)
+        response = await (
+            handler(prepared)
+            if self._attempts is None
+            else self._attempts.ask(prepared, handler)
+        )
         for index, message in enumerate(response.result):
             if isinstance(message, AIMessage):
                 structured = response.structured_response
@@ -156,99 +165,6 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         return result
 
 
-class ProviderRetryMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
-    """Tries a model call again after a transient error, as late as the provider asks.
-
-    LangChain's ModelRetryMiddleware does not know Retry-After; the back-off is its.
-    An answer that a listener has begun to hear is not begun again.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        """Take attempts and delays from the settings."""
-        super().__init__()
-        self._settings = settings
-
-    async def awrap_model_call(
-        self, request: ModelRequest[RunContext], handler: _ModelHandler
-    ) -> ModelResponse[Any]:
-        """Call the model up to 1 + model_retries times."""
-        settings = self._settings
-        recorder = request.runtime.context.recorder
-        for attempt in range(settings.model_retries):
-            try:
-                return await handler(request)
-            except Exception as error:
-                asked = retry_after(error) or 0.0
-                if (
-                    isinstance(error, GraphBubbleUp)
-                    or not is_transient(error)
-                    or recorder.heard
-                    or asked > settings.max_retry_delay
-                ):
-                    raise
-                delay = calculate_delay(
-                    attempt,
-                    backoff_factor=2.0,
-                    initial_delay=settings.retry_delay,
-                    max_delay=settings.max_retry_delay,
-                    jitter=True,
-                )
-                await asyncio.sleep(max(asked, delay))
-        return await handler(request)
-
-
-class TokenMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
-    """Lets listeners hear the model while it answers; the innermost middleware.
-
-    A handler on the graph would hear every model that a tool or middleware asks too.
-    """
-
-    async def awrap_model_call(
-        self, request: ModelRequest[RunContext], handler: _ModelHandler
-    ) -> ModelResponse[Any]:
-        """Attach the recorder to this very call."""
-        recorder = request.runtime.context.recorder
-        recorder.begin_turn()
-        if not recorder.listening:
-            return await handler(request)
-        model = request.model
-        own = model.callbacks
-        handlers = own if isinstance(own, list) else []
-        listening = model.model_copy(
-            update={"callbacks": [*handlers, _ChunkHandler(recorder)]}
-        )
-        return await handler(request.override(model=listening))
-
-
-class _ChunkHandler(AsyncCallbackHandler, _StreamingCallbackHandler[Any]):
-    """Passes chunks on; being a streaming handler makes the model stream."""
-
-    run_inline = True
-
-    def __init__(self, recorder: RunRecorder) -> None:
-        self._recorder = recorder
-
-    async def on_llm_new_token(
-        self,
-        token: str | list[str | dict[str, Any]],
-        *,
-        chunk: GenerationChunk | ChatGenerationChunk | None = None,
-        **_: Any,
-    ) -> None:
-        if isinstance(chunk, ChatGenerationChunk):
-            message = chunk.message
-            if isinstance(message, AIMessageChunk):
-                self._recorder.hear(message)
-
-    def tap_output_aiter(self, run_id: Any, output: Any) -> Any:
-        """Leave the output as it is (required of streaming handlers)."""
-        return output
-
-    def tap_output_iter(self, run_id: Any, output: Any) -> Any:
-        """Leave the output as it is (required of streaming handlers)."""
-        return output
-
-
 class RunGraphs:
     """Builds run graphs and remembers them: compiling costs a third of a turn.
 
@@ -270,11 +186,15 @@ class RunGraphs:
     ) -> None:
         """Build nothing yet."""
         self._saver = saver
-        inner: list[AgentMiddleware[Any, Any]] = [*middleware]
+        attempts = Attempts(settings)
+        between: list[AgentMiddleware[Any, Any]] = [*middleware]
         if fallbacks:
-            inner.append(ModelFallbackMiddleware(*fallbacks))
-        inner += [ProviderRetryMiddleware(settings), TokenMiddleware()]
-        self._middleware = [RunMiddleware(), *inner]
+            between.append(ModelFallbackMiddleware(*fallbacks))
+        self._middleware: list[AgentMiddleware[Any, Any]] = (
+            [RunMiddleware(None), *between, AttemptsMiddleware(attempts)]
+            if between
+            else [RunMiddleware(attempts)]
+        )
         self._graphs: dict[Any, tuple[RunGraph, Sequence[object]]] = {}
 
     def get(

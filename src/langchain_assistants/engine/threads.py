@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from langchain_assistants.engine.listing import Listing, Slice
 from langchain_assistants.engine.message_rows import (
     NewMessage,
+    check_room,
     delete_messages,
     insert_messages,
     new_messages,
@@ -151,13 +152,21 @@ class Threads(Resource):
     """Threads of one tenant."""
 
     def new(self, body: Mapping[str, Any]) -> NewThread:
-        """Prepare a thread from a checked body; nothing is stored yet."""
+        """Prepare a thread from a checked body; nothing is stored yet.
+
+        Raises:
+            InvalidRequestError: It would hold more messages than its limit.
+        """
+        place = self._workplace
+        thread_id = place.new_id(PREFIX)
+        messages = new_messages(body.get("messages") or (), place.new_id)
+        check_room(thread_id, 0, messages, place.settings.max_messages_per_thread)
         return NewThread(
             body,
-            id=self._workplace.new_id(PREFIX),
+            id=thread_id,
             tenant=self._tenant,
-            now=self._workplace.clock(),
-            messages=new_messages(body.get("messages") or (), self._workplace.new_id),
+            now=place.clock(),
+            messages=messages,
         )
 
     async def acreate(self, **fields: Unpack[ThreadCreate]) -> Thread:

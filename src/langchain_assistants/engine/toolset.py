@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from langchain_core.tools import BaseTool
 from langchain_core.tools import tool as as_tool
+from pydantic import BaseModel
 
 from langchain_assistants.engine.offloading import Offloading
 from langchain_assistants.errors import ConfigurationError
@@ -140,3 +141,29 @@ def bind(
     if unknown:
         logger.warning("run_tools_not_offered", extra={"tools": sorted(unknown)})
     return Toolset(tools, frozenset(client), frozenset(executed))
+
+
+def tools_to_run(tools: Sequence[Any], run_tools: bool | Sequence[Any]) -> list[Any]:
+    """Return the tools to execute: those given, a list of its own, or none.
+
+    Raises:
+        ConfigurationError: A tool to execute is only a schema.
+    """
+    if run_tools is False:
+        return []
+    if run_tools is not True:
+        return list(run_tools)
+    for tool in tools:
+        is_schema = isinstance(tool, type | Mapping | BaseModel)
+        if is_schema and not isinstance(tool, BaseTool):
+            if _is_hosted(tool):
+                continue
+            raise ConfigurationError(
+                f"run_tools=True needs implementations, but {tool!r} only describes a "
+                "tool; give a function or a LangChain tool, or list run_tools=[...]."
+            )
+    return [tool for tool in tools if not _is_hosted(tool)]
+
+
+def _is_hosted(tool: Any) -> bool:
+    return isinstance(tool, Mapping) and tool.get("type") not in (None, "function")
