@@ -16,12 +16,11 @@ from benchmarks.scenario import (
     FINDING,
     INSTRUCTIONS,
     QUESTION,
-    WrongAnswer,
     check_answer,
 )
 from langchain_assistants import AssistantRunnable, AssistantsEngine
-
-_DELTA = "thread.message.delta"
+from langchain_assistants.types.events import MessageDelta
+from langchain_assistants.types.messages import Message
 
 # How the n-th copy of a turn's rows differs from the turn: two messages further on.
 _COPIES = {
@@ -115,14 +114,14 @@ class Assistants:
     def tokens(self) -> Iterator[str]:
         """Ask the question in a new thread and yield the answer's tokens."""
         for event in self.agent.stream_run(_question()):
-            if event.event == _DELTA:
-                yield _text(event.data.delta)
+            if isinstance(event.data, MessageDelta):
+                yield event.data.text
 
     async def async_tokens(self) -> AsyncIterator[str]:
         """Ask the question in a new thread and yield the answer's tokens."""
         async for event in self.agent.astream_run(_question()):
-            if event.event == _DELTA:
-                yield _text(event.data.delta)
+            if isinstance(event.data, MessageDelta):
+                yield event.data.text
 
     async def streamed_turn(self) -> None:
         """Ask the question in a new thread and read the answer as it comes."""
@@ -166,12 +165,5 @@ def _question(thread_id: str | None = None) -> dict[str, Any]:
     return question
 
 
-def _check(messages: Any) -> None:
-    if not messages or messages[0].object != "thread.message":
-        msg = f"The run gave no message but {messages!r}"
-        raise WrongAnswer(msg)
-    check_answer(_text(messages[0]))
-
-
-def _text(message: Any) -> str:
-    return "".join(part.text.value for part in message.content)
+def _check(messages: Sequence[Message]) -> None:
+    check_answer("".join(message.text for message in messages))

@@ -37,6 +37,7 @@ class Row:
         baseline: The same of the other side, from the same run.
         versus: What the other side is.
         budget: None reports only.
+        headline: Whether the README shows it; it shows each row that has a budget.
     """
 
     benchmark: str
@@ -46,6 +47,7 @@ class Row:
     baseline: float | None = None
     versus: str = ""
     budget: Budget | None = None
+    headline: bool = False
 
     @property
     def ratio(self) -> float | None:
@@ -77,7 +79,9 @@ class Row:
         baseline = self.amount(self.baseline)
         if self.versus:
             baseline = f"{baseline} ({self.versus})".lstrip()
-        ratio = "" if self.ratio is None else f"{self.ratio:.2f}x"
+        ratio = ""
+        if self.ratio is not None:
+            ratio = f"{self.ratio:.{2 if self.ratio >= 0.1 else 3}f}x"
         budget = ""
         if self.budget is not None:
             sign = {"at most": "≤", "at least": "≥"}[self.budget.sense]

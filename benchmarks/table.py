@@ -108,14 +108,14 @@ def update_readme(readme: Path, results: Path) -> None:
 
 
 def markdown(rows: Iterable[Row], on: dict[str, Any]) -> str:
-    """Return the rows that have a baseline or a budget as a Markdown table."""
+    """Return the rows that are meant for the README as a Markdown table."""
     lines = [
         "| " + " | ".join(HEADINGS) + " |",
         "|---|--:|--:|--:|--:|---|",
         *(
             "| " + " | ".join(row.cells()) + " |"
             for row in rows
-            if row.budget or row.baseline
+            if row.budget or row.headline
         ),
     ]
     packages = ", ".join(f"{name} {on[name]}" for name in _PACKAGES)

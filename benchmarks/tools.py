@@ -40,7 +40,7 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
         path = folder / "shipped_invoke.db"
         invoked = opened.enter_context(Agent(path, model(), [slow_look_up]))
         theirs["sync tools, invoke"] = invoked.turn
-        rounds = effort.of(full=5, short=2)
+        rounds = effort.of(full=5, short=1)
         our_times = interleaved(ours, rounds=rounds, warm_up=1)
         their_times = interleaved(theirs, rounds=rounds, warm_up=1)
     for name, sample in our_times.items():

@@ -32,7 +32,7 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
 
 
 def _tool_turns(effort: Effort, folder: Path) -> Iterator[Row]:
-    what = "turn with one tool call"
+    what = "fresh turn, one tool call"
     with (
         Assistants(folder / "ours.db", scripted_model(), [look_up]) as ours,
         Agent(folder / "shipped.db", scripted_model(), [look_up]) as shipped,
@@ -71,7 +71,7 @@ def _async_turns(effort: Effort, folder: Path) -> Iterator[Row]:
 
 
 def _plain_turns(effort: Effort, folder: Path) -> Iterator[Row]:
-    what = "turn without tools"
+    what = "fresh turn without tools"
     model = partial(scripted_model, calls=0)
     with (
         Assistants(folder / "ours_plain.db", model()) as ours,
@@ -129,7 +129,7 @@ def _times(
     """Compare with both baselines; `most` holds the budgets of the two ratios."""
     ours = times["ours"].median
     budgets = [Budget(limit, "ratio") for limit in most] if most else [None, None]
-    yield _row(what, ours, "ms", times["shipped"].median, shipped, budgets[0])
+    yield _row(what, ours, "ms", times["shipped"].median, shipped, budgets[0], True)
     yield _row(what, ours, "ms", times["tuned"].median, TUNED, budgets[1])
 
 

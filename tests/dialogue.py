@@ -17,7 +17,6 @@ from langchain_assistants.types.steps import FunctionCall, RunStep, ToolCallsDet
 from tests.conversations import TIMEOUT
 
 
-
 class Dialogue:
     """An assistant on an engine, with a thread of its own or a given one.
 
@@ -119,6 +118,13 @@ def open_calls(run: Run) -> list[str]:
     assert run.required_action is not None
     assert run.required_action.submit_tool_outputs is not None
     return [call.id for call in run.required_action.submit_tool_outputs.tool_calls]
+
+
+def ended(events: Sequence[RunEvent]) -> Run:
+    """The run as the last of its events shows it."""
+    run = events[-1].data
+    assert isinstance(run, Run)
+    return run
 
 
 def names(events: Sequence[RunEvent]) -> list[str]:

@@ -27,13 +27,14 @@ from langchain_assistants.actions import (
 )
 from langchain_assistants.engine.conductor import RunRequest
 from langchain_assistants.engine.default import default_engine
-from langchain_assistants.engine.engine import AssistantsEngine, not_available
+from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.engine.toolset import Implementations, tools_to_run
 from langchain_assistants.errors import (
     NotFoundError,
     approval_required,
+    not_available,
     run_error,
 )
 from langchain_assistants.run_input import (
@@ -423,22 +424,21 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         self, parsed: RunResume, log: EventLog | None, config: RunnableConfig
     ) -> Execution:
         check_id(parsed.run_id, "run_id", "run_")
+        given = {} if parsed.outputs is None else {"tool_outputs": parsed.outputs}
+        outputs = validate(ToolOutputs, given)["tool_outputs"]
         engine = self._engine
         row = await engine.conductor.look(parsed.run_id, engine.threads.tenant)
         if parsed.thread_id is not None and row["thread_id"] != parsed.thread_id:
             raise NotFoundError.for_id("run", parsed.run_id)
-        outputs = parsed.outputs
         if parsed.from_agent:
             # AgentExecutor hands over the steps of all rounds: only open calls count.
             action = json.loads(row["required_action"] or "{}")
             open_calls = action.get("interrupts", {})
             outputs = [o for o in outputs if o["tool_call_id"] in open_calls]
-        given = {} if outputs is None else {"tool_outputs": outputs}
-        checked = validate(ToolOutputs, given)["tool_outputs"]
         execution = await engine.conductor.resume(
             parsed.run_id,
             engine.threads.tenant,
-            checked,
+            outputs,
             log=log,
             config=config,
             tools=self._tools(),

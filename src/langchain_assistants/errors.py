@@ -45,6 +45,7 @@ __all__ = [
     "StorageError",
     "ToolError",
     "approval_required",
+    "not_available",
     "run_error",
 ]
 
@@ -215,3 +216,13 @@ def run_error(run: Run) -> RunError:
             run=run,
         )
     raise ValueError(f"{where} is {run.status}, which is not an error.")
+
+
+def not_available(what: str) -> ConfigurationError:
+    """Make the error of a part that a later version brings."""
+    from langchain_assistants import __version__
+
+    return ConfigurationError(
+        f"{what} is not available in langchain-assistants {__version__} yet; see the "
+        "CHANGELOG for what is."
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from langchain_assistants.errors import not_available
+
 
 def create_assistant_graph(assistant: Any, tools: Any = None, **options: Any) -> Any:
     """Return an assistant's tool-call loop as a compiled graph; not available yet.
@@ -11,6 +13,4 @@ def create_assistant_graph(assistant: Any, tools: Any = None, **options: Any) ->
     Raises:
         ConfigurationError: Always, in this version.
     """
-    from langchain_assistants.engine.engine import not_available
-
     raise not_available("create_assistant_graph()")

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import pytest
 from langchain_core.language_models.chat_models import BaseChatModel
+from tests.conftest import EngineFactory
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.testing import ScriptedChatModel
-from tests.conftest import EngineFactory
 
 
 class MakeAssistant(Protocol):
@@ -43,14 +43,17 @@ def make_assistant(engine_factory: EngineFactory) -> Iterator[MakeAssistant]:
         engine_options: dict[str, Any] | None = None,
         **options: Any,
     ) -> AssistantRunnable:
-        model = (
-            steps if isinstance(steps, BaseChatModel) else ScriptedChatModel(steps)
-        )
+        model = steps if isinstance(steps, BaseChatModel) else ScriptedChatModel(steps)
         if isinstance(model, ScriptedChatModel):
             models.append(model)
         engine = engine_factory(model, **(engine_options or {}))
         return cls.create_assistant(
-            "Tutor", "You teach arithmetic.", tools, "scripted", engine=engine, **options
+            "Tutor",
+            "You teach arithmetic.",
+            tools,
+            "scripted",
+            engine=engine,
+            **options,
         )
 
     yield make

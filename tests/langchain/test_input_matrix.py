@@ -18,6 +18,9 @@ from langchain_core.messages import (
 )
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
+from tests.conftest import EngineFactory
+from tests.langchain.arithmetic import add, calls, multiply
+from tests.langchain.conftest import Ask, MakeAssistant
 
 from langchain_assistants import AssistantRunnable, OpenAIAssistantRunnable
 from langchain_assistants.errors import InvalidRequestError, NotFoundError, RunFailed
@@ -27,9 +30,6 @@ from langchain_assistants.testing.script import ModelCall
 from langchain_assistants.types.messages import Message
 from langchain_assistants.types.runs import Run
 from langchain_assistants.types.threads import Thread
-from tests.conftest import EngineFactory
-from tests.langchain.arithmetic import add, calls, multiply
-from tests.langchain.conftest import Ask, MakeAssistant
 
 
 @dataclass
@@ -125,7 +125,9 @@ SCHEMA = {
 # Keys of the message and of the run: the same on a new thread and on an existing one.
 EVERYWHERE: dict[str, Case] = {
     "content": Case(
-        PARTS, lambda s: [part.type for part in s.message.content], ["text", "image_url"]
+        PARTS,
+        lambda s: [part.type for part in s.message.content],
+        ["text", "image_url"],
     ),
     "attachments": Case(
         [{"file_id": "file-1", "tools": [{"type": "file_search"}]}],
@@ -135,7 +137,9 @@ EVERYWHERE: dict[str, Case] = {
     "message_metadata": Case({"kind": "question"}, lambda s: s.message.metadata),
     "run_metadata": Case({"trace": "1"}, lambda s: s.run.metadata),
     "instructions": Case(
-        "Speak French.", lambda s: (s.system, s.run.instructions), ("Speak French.",) * 2
+        "Speak French.",
+        lambda s: (s.system, s.run.instructions),
+        ("Speak French.",) * 2,
     ),
     "additional_instructions": Case(
         "The user is called Ada.",
@@ -156,9 +160,7 @@ EVERYWHERE: dict[str, Case] = {
     "temperature": Case(
         0.0, lambda s: (s.call.settings["temperature"], s.run.temperature), (0.0, 0.0)
     ),
-    "top_p": Case(
-        0.5, lambda s: (s.call.settings["top_p"], s.run.top_p), (0.5, 0.5)
-    ),
+    "top_p": Case(0.5, lambda s: (s.call.settings["top_p"], s.run.top_p), (0.5, 0.5)),
     "tool_choice": Case(
         FORCED, lambda s: (s.call.tool_choice, s.run.tool_choice), ("add", FORCED)
     ),
@@ -172,9 +174,7 @@ EVERYWHERE: dict[str, Case] = {
         lambda s: ("Answer with one JSON object" in s.system, s.run.response_format),
         (True, {"type": "json_object"}),
     ),
-    "reasoning_effort": Case(
-        "low", lambda s: s.made[1], {"reasoning_effort": "low"}
-    ),
+    "reasoning_effort": Case("low", lambda s: s.made[1], {"reasoning_effort": "low"}),
     "max_prompt_tokens": Case(4000, lambda s: s.run.max_prompt_tokens),
     "max_completion_tokens": Case(
         300,
@@ -186,9 +186,6 @@ EVERYWHERE: dict[str, Case] = {
         lambda s: [m.text for m in s.call.messages[1:]],
         ["What is 2 + 2?"],
     ),
-    "expires_after": Case(
-        60, lambda s: (s.run.expires_at or 0) - s.run.created_at
-    ),
 }
 
 # Keys of the thread: they matter where it is created.
@@ -196,9 +193,11 @@ AT_CREATION: dict[str, Case] = {
     "thread_metadata": Case({"topic": "sums"}, lambda s: s.thread.metadata),
     "tool_resources": Case(
         {"file_search": {"vector_store_ids": ["vs_1"]}},
-        lambda s: s.thread.tool_resources.model_dump(exclude_none=True)
-        if s.thread.tool_resources
-        else None,
+        lambda s: (
+            s.thread.tool_resources.model_dump(exclude_none=True)
+            if s.thread.tool_resources
+            else None
+        ),
     ),
     "context": Case(
         {"customer": "Ada", "orders": [1, 2]},
@@ -214,6 +213,7 @@ AT_CREATION: dict[str, Case] = {
 # Keys whose effect needs more of a scene: each has tests of its own below or beside.
 SCENES = {
     "thread_id",
+    "expires_after",
     "on_active_run",
     "history",
     "tool_errors",
@@ -351,6 +351,19 @@ async def test_history_says_whether_the_model_sees_earlier_calls(
     given = {"content": "Hi", "thread_id": first[0].thread_id, "history": history}
     await ask(assistant, given)
     assert [m.type for m in model.calls[-1].messages[1:]] == types
+
+
+@pytest.mark.parametrize("thread", ["new", "existing"])
+async def test_expires_after_sets_the_deadline(
+    make_assistant: MakeAssistant, ask: Ask, thread: str
+) -> None:
+    assistant = make_assistant([calls((add, 1, 2))], [add], as_agent=True)
+    given: dict[str, Any] = {"content": "1 + 2?", "expires_after": 60}
+    if thread == "existing":
+        given["thread_id"] = assistant.engine.threads.create().id
+    (action,) = await ask(assistant, given)
+    run = assistant.engine.runs.retrieve(action.run_id)
+    assert run.expires_at == run.created_at + 60
 
 
 @pytest.mark.parametrize("thread", ["new", "existing"])
@@ -517,7 +530,7 @@ async def test_a_message_that_no_thread_can_hold_is_refused(
         ({"content": ""}, "Invalid 'content'", "content"),
         ({"content": "Hi", "temperature": 3}, "Invalid 'temperature'", "temperature"),
         ({"content": "Hi", "thread_id": "asst_1"}, "Invalid 'thread_id'", "thread_id"),
-        ({"content": "Hi", "on_active_run": "wait"}, "on_active_run", "on_active_run"),
+        ({"content": "Hi", "on_active_run": "wait"}, "Invalid value", "on_active_run"),
         ({"run_id": "thread_1", "tool_outputs": []}, "Invalid 'run_id'", "run_id"),
         (
             {"tool_outputs": [], "thread_id": "thread_1"},

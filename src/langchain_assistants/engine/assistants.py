@@ -18,6 +18,7 @@ from langchain_assistants.engine.resource import (
     not_null,
     read_slice,
     required_row,
+    stored_resources,
 )
 from langchain_assistants.storage.database import (
     Row,
@@ -100,7 +101,7 @@ def _columns(body: Mapping[str, Any]) -> dict[str, Any]:
     columns: dict[str, Any] = {name: body.get(name) for name in (*_TEXT, *_NUMBERS)}
     columns["tools"] = to_json(body.get("tools") or [])
     columns["metadata"] = to_json(body.get("metadata") or {})
-    columns["tool_resources"] = to_json(body.get("tool_resources") or {})
+    columns["tool_resources"] = to_json(stored_resources(body))
     columns["response_format"] = to_json(body.get("response_format") or "auto")
     content = to_json([columns[name] for name in sorted(columns)])
     columns["digest"] = hashlib.sha256(content.encode()).hexdigest()

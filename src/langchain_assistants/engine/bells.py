@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Iterator
 
 
 class Bells:
     """One bell per id; a ring wakes those who listen at that moment.
 
-    A listener looks at the database after each ring and after each time-out, for other
-    processes ring no bells here.
+    A listener begins to listen before it looks at the database, and looks again after
+    each ring and each time-out: other processes ring no bells here.
     """
 
     def __init__(self) -> None:
@@ -19,27 +20,22 @@ class Bells:
         self._lock = threading.Lock()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
-    def listen(self, key: str) -> asyncio.Future[None]:
-        """Return what the next ring resolves; begin to listen before looking."""
+    @contextlib.contextmanager
+    def listening(self, key: str) -> Iterator[asyncio.Future[None]]:
+        """Give a future of the running loop that the next ring resolves."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
             self._waiting.setdefault(key, []).append(future)
-        return future
-
-    async def heard(
-        self, key: str, future: asyncio.Future[None], timeout: float
-    ) -> None:
-        """Wait for the ring, at most `timeout` seconds."""
         try:
-            await asyncio.wait({future}, timeout=timeout)
+            yield future
         finally:
+            future.cancel()
             with self._lock:
                 waiting = self._waiting.get(key, [])
                 if future in waiting:
                     waiting.remove(future)
                 if not waiting:
                     self._waiting.pop(key, None)
-            future.cancel()
 
     def ring(self, *keys: str) -> None:
         """Wake the listeners of these ids, from any thread."""

@@ -105,7 +105,7 @@ class Conductor:
         """Let the dispatcher deliver here."""
         self.dispatcher.serve(self._deliver)
 
-    # -- in the background
+    # In the background.
 
     async def start(self, request: RunRequest, *, log: EventLog | None = None) -> Row:
         """Create a run and let it execute in the background."""
@@ -181,7 +181,7 @@ class Conductor:
         else:
             self.dispatcher.wake(row["id"])
 
-    # -- in a caller's context
+    # In a caller's context.
 
     async def run(
         self,
@@ -226,7 +226,7 @@ class Conductor:
         submission = await self._submit(run_id, tenant, outputs, log, claim=claim)
         return await self._execute(submission.row, log=log, config=config, tools=tools)
 
-    # -- reading and stopping
+    # Reading and stopping.
 
     async def look(self, run_id: str, tenant: str) -> Row:
         """Return a run's row, after expiring it if its time is over."""
@@ -275,22 +275,19 @@ class Conductor:
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
         while True:
-            bell = self.bells.listen(run_id)
-            row = await self.look(run_id, tenant)
-            left = _LOOK_SECONDS if deadline is None else deadline - loop.time()
-            done = row["status"] == "requires_action" or is_terminal(row["status"])
-            await self.bells.heard(
-                run_id, bell, 0 if done else max(0.0, min(left, _LOOK_SECONDS))
-            )
-            if done:
-                return row
-            if deadline is not None and loop.time() >= deadline:
-                raise TimeoutError(
-                    f"Run {run_id} is still {row['status']} after {timeout} s; it goes "
-                    "on. Wait again, or cancel it."
-                )
+            with self.bells.listening(run_id) as bell:
+                row = await self.look(run_id, tenant)
+                if row["status"] == "requires_action" or is_terminal(row["status"]):
+                    return row
+                left = _LOOK_SECONDS if deadline is None else deadline - loop.time()
+                if left <= 0:
+                    raise TimeoutError(
+                        f"Run {run_id} is still {row['status']} after {timeout} s; it "
+                        "goes on. Wait again, or cancel it."
+                    )
+                await asyncio.wait({bell}, timeout=min(left, _LOOK_SECONDS))
 
-    # -- parts
+    # Parts.
 
     def _claim(self, now: float) -> Claim:
         return Claim(self.worker, now + self.workplace.settings.lease)
@@ -404,22 +401,20 @@ class Conductor:
         """Wait until a waiting run holds its thread, or has ended waiting."""
         run_id, tenant, thread_id = row["id"], row["tenant"], row["thread_id"]
         while True:
-            bell = self.bells.listen(thread_id)
-            current = await self.look(run_id, tenant)
-            if current["head"] and current["status"] == "queued":
-                if not claim:
+            with self.bells.listening(thread_id) as bell:
+                current = await self.look(run_id, tenant)
+                if current["head"] and current["status"] == "queued":
+                    if not claim:
+                        return current
+                    now = self.workplace.clock()
+                    claimed = await self.workplace.database.write(
+                        claim_run(run_id, tenant, self._claim(now), now)
+                    )
+                    if claimed is not None:
+                        return claimed
+                elif is_terminal(current["status"]):
                     return current
-                now = self.workplace.clock()
-                claimed = await self.workplace.database.write(
-                    claim_run(run_id, tenant, self._claim(now), now)
-                )
-                current = current if claimed is None else claimed
-            settled = current["status"] == "in_progress" or is_terminal(
-                current["status"]
-            )
-            await self.bells.heard(thread_id, bell, 0 if settled else _LOOK_SECONDS)
-            if settled:
-                return current
+                await asyncio.wait({bell}, timeout=_LOOK_SECONDS)
 
     async def _cancel_quietly(self, row: Row) -> None:
         try:

@@ -28,7 +28,7 @@ from langchain_assistants.engine.steps import Steps
 from langchain_assistants.engine.threads import Threads
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
-from langchain_assistants.errors import ConfigurationError
+from langchain_assistants.errors import ConfigurationError, not_available
 from langchain_assistants.settings import Settings
 from langchain_assistants.storage.schema import migrate
 from langchain_assistants.storage.sqlite import SQLiteDatabase
@@ -221,16 +221,6 @@ class AssistantsEngine:
     def __repr__(self) -> str:
         """Name the database, without a password."""
         return f"AssistantsEngine({make_url(self.url)!r})"
-
-
-def not_available(what: str) -> ConfigurationError:
-    """Return the error for a part that a later version brings."""
-    from langchain_assistants import __version__
-
-    return ConfigurationError(
-        f"{what} is not available in langchain-assistants {__version__} yet; see the "
-        "CHANGELOG for what is."
-    )
 
 
 def _open(url: str, settings: Settings) -> SQLiteDatabase:

@@ -25,7 +25,7 @@ from langchain_assistants.engine.history import (
     read_window,
     system_message,
 )
-from langchain_assistants.engine.message_rows import thread_end
+from langchain_assistants.engine.message_rows import thread_end, written_messages
 from langchain_assistants.engine.middleware_effects import follow
 from langchain_assistants.engine.models import Models, can_call_tools
 from langchain_assistants.engine.provider_errors import last_error
@@ -254,7 +254,7 @@ class Executor:
         with anyio.CancelScope(shield=True), contextlib.suppress(StorageError):
             await self._workplace.database.write(release_run(row["id"], row["attempt"]))
 
-    # -- the run itself
+    # The run itself.
 
     async def _drive(
         self,
@@ -330,7 +330,7 @@ class Executor:
                     if node == "__interrupt__":
                         interrupts.extend(change)
                     elif node not in ("model", "tools"):
-                        follow(change, recorder, window, row)
+                        await follow(change, recorder, window, row)
         finally:
             var_child_runnable_config.reset(token)
         return interrupts
@@ -353,17 +353,22 @@ class Executor:
         window = await database.read(
             read_window(row["thread_id"], row["id"], row["cursor"], settings, limit)
         )
+        if window.run_status != "in_progress":
+            # Cancelled after it was claimed and before it could be stopped here.
+            raise Fenced(row["id"])
         recorder.history = {message.id or "": message for message in window.messages}
         if row["attempt"] > 1:
 
-            def read() -> Transaction[tuple[Sequence[Row], dict[str, bytes], int]]:
+            def read() -> Transaction[None]:
                 steps = yield from steps_of(row["id"])
-                outputs = yield from recorded_outputs(row["id"])
-                end = yield from thread_end(row["thread_id"], row["tenant"])
-                return steps, outputs, end
+                recorder.resume(
+                    [to_draft(step) for step in steps],
+                    (yield from recorded_outputs(row["id"])),
+                    (yield from written_messages(row)),
+                    (yield from thread_end(row["thread_id"], row["tenant"])),
+                )
 
-            steps, outputs, end = await database.read(read())
-            recorder.resume([to_draft(step) for step in steps], outputs, end)
+            await database.read(read())
         return window
 
     async def _graph_input(

@@ -33,7 +33,7 @@ from langchain_assistants.storage.database import (
     param,
     to_json,
 )
-from langchain_assistants.storage.tables import messages, run_steps, threads
+from langchain_assistants.storage.tables import messages, run_steps, runs, threads
 
 _WINDOW = Statement(
     select(
@@ -71,7 +71,14 @@ _TOOL_CALLS = Statement(
     .order_by(run_steps.c.position, run_steps.c.created_at, run_steps.c.seq)
 )
 _THREAD = Statement(
-    select(threads.c.context, threads.c.summary).where(threads.c.id == param("id"))
+    select(
+        threads.c.context,
+        threads.c.summary,
+        select(runs.c.status)
+        .where(runs.c.id == param("run_id"))
+        .scalar_subquery()
+        .label("run_status"),
+    ).where(threads.c.id == param("id"))
 )
 _SET_SUMMARY = Statement(
     update(threads).where(threads.c.id == param("id")).values(summary=param("summary"))
@@ -88,11 +95,13 @@ class Window:
         messages: Oldest first; human first, every tool call followed by its outputs.
         positions: By id, the number of the thread message an entry is or follows.
         context: The thread's own context, to be rendered into the prompt.
+        run_status: Of the run, read at the same moment.
     """
 
     messages: list[BaseMessage] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
     context: Mapping[str, Any] | None = None
+    run_status: str | None = None
 
 
 def read_window(
@@ -107,7 +116,7 @@ def read_window(
         settings: Say how many messages, and whether tool calls are shown.
         limit: Most messages, unless the run asks for `last_messages`.
     """
-    thread = (yield _THREAD(id=thread_id))[0]
+    thread = (yield _THREAD(id=thread_id, run_id=run_id))[0]
     summary = from_json(thread["summary"]) or {}
     strategy = settings.truncation_strategy
     if strategy["type"] == "last_messages":
@@ -122,7 +131,9 @@ def read_window(
             thread_id=thread_id, low=low, cursor=cursor, run_id=run_id
         )
     entries = list(_entries(list(reversed(rows)), steps))
-    window = Window(context=from_json(thread["context"]))
+    window = Window(
+        context=from_json(thread["context"]), run_status=thread["run_status"]
+    )
     if summary:
         entries = _after(entries, summary["through"])
         window.messages = list(messages_from_dict(summary["messages"]))

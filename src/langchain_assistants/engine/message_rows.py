@@ -62,6 +62,16 @@ OF_RUN = Listing.of(
     table.c.run_id == param("run_id"),
 )
 
+_WRITTEN = Statement(
+    select(table)
+    .where(
+        table.c.thread_id == param("thread_id"),
+        table.c.seq > param("cursor"),
+        table.c.run_id == param("run_id"),
+    )
+    .order_by(table.c.seq)
+)
+
 
 class NewMessage(NamedTuple):
     """A message that a transaction is about to insert; JSON is encoded already."""
@@ -166,6 +176,14 @@ def thread_end(thread_id: str, tenant: str) -> Transaction[int]:
     if row is None:
         raise NotFoundError.for_id("thread", thread_id)
     return int(row["last_seq"])
+
+
+def written_messages(run: Row) -> Transaction[list[Message]]:
+    """Read what a run has written, oldest first."""
+    rows = yield _WRITTEN(
+        thread_id=run["thread_id"], cursor=run["cursor"], run_id=run["id"]
+    )
+    return [to_message(row) for row in rows]
 
 
 def to_message(row: Row) -> Message:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    ToolMessage,
+)
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from langchain_assistants.engine.history import Window, set_summary
@@ -13,7 +19,7 @@ from langchain_assistants.engine.recorder import RunRecorder
 from langchain_assistants.storage.database import Row
 
 
-def follow(change: Any, recorder: RunRecorder, window: Window, row: Row) -> None:
+async def follow(change: Any, recorder: RunRecorder, window: Window, row: Row) -> None:
     """Keep what the user's middleware made of the messages."""
     changes = change if isinstance(change, list) else [change]
     for part in changes:
@@ -32,6 +38,8 @@ def follow(change: Any, recorder: RunRecorder, window: Window, row: Row) -> None
                     recorder.shown(message.id or "", _wire_content(message))
             elif isinstance(message, AIMessage):
                 recorder.revised(message)
+            elif isinstance(message, ToolMessage):
+                await recorder.tool_answered(message.tool_call_id, str(message.text))
 
 
 def _removes_all(message: object) -> bool:

@@ -114,9 +114,13 @@ class Portal:
         assert self._background is not None
         if threading.current_thread() is self._thread:
             self._background.start_soon(function)
-        else:
-            background = self._background
-            portal.call(lambda: background.start_soon(function))
+            return
+        background = self._background
+
+        def begin() -> None:  # start_soon returns what the portal would wait for
+            background.start_soon(function)
+
+        portal.call(begin)
 
     def stop(self) -> None:
         """Cancel what still runs on the loop and end its thread."""

@@ -45,7 +45,7 @@ class RunRecorder:
         tokens: Used so far, earlier attempts included.
         incomplete_reason: The budget that ended the run, once one did.
         client_functions: Names of the functions that the run's caller executes.
-        messages: What this attempt has stored, oldest first.
+        messages: What the run has written so far, oldest first.
     """
 
     def __init__(
@@ -76,29 +76,38 @@ class RunRecorder:
         self._end: int = row["cursor"]
         self._turn: Turn | None = None
         self._open_step: StepDraft | None = None
+        self._called: StepDraft | None = None
+        self._refused_step: StepDraft | None = None
         self._written: list[MessageDraft] = []
         self._unstored_step: StepDraft | None = None
         self._content_filtered = False
         self._also: list[Callable[[], Transaction[Any]]] = []
 
     def resume(
-        self, steps: Sequence[StepDraft], outputs: dict[str, bytes], end: int
+        self,
+        steps: Sequence[StepDraft],
+        outputs: dict[str, bytes],
+        messages: list[Message],
+        end: int,
     ) -> None:
         """Go on where an earlier part of the run stopped.
 
         Args:
             steps: What it stored, oldest first.
             outputs: The ledger of its tools.
+            messages: What it wrote, oldest first.
             end: Number of the thread's newest message.
         """
         self.resumed = True
         self.outputs = outputs
+        self.messages = messages
         self._end = end
         self._drafts.steps = steps[-1].seq + 1 if steps else 0
         self._drafts.turn = steps[-1].turn + 1 if steps else 0
         for step in steps:
             calls = step.details.get("tool_calls", ())
             self._drafts.call_ids |= {call["id"] for call in calls}
+            self._called = step if calls else self._called
         if steps and steps[-1].status == "in_progress":
             self._open_step = steps[-1]
 
@@ -138,15 +147,17 @@ class RunRecorder:
             self.tokens.prompt + prompt, self.tokens.completion + completion
         )
         if structured is not None and answer.tool_calls:
-            text = _json_text(structured)
+            text = turn.structured_text(_json_text(structured))
+            turn.describe_heard()
+            self._take_text(turn, text, answer)
             goes_on = False
         else:
-            text = str(answer.text)
+            # Before the calls: the message's step is the first, streamed or not.
+            self._take_text(turn, str(answer.text), answer)
             answer = turn.repaired(answer)
             goes_on = bool(answer.tool_calls)
         goes_on = not self._budget_ends(answer, goes_on=goes_on) and goes_on
-        self._take_text(turn, text, answer)
-        last = turn.step if goes_on else None
+        last = turn.step
         if turn.message is not None:
             self._written.append(turn.message)
             turn.message.step.count(0, 0)
@@ -155,9 +166,19 @@ class RunRecorder:
             last.count(prompt, completion)
         if goes_on:
             # Stored with the checkpoint, before any of its tools starts.
-            self._open_step = self._unstored_step = turn.step
+            self._open_step = self._unstored_step = self._called = turn.step
+        else:
+            self._refused_step = turn.step
         self._drafts.turn += 1
         return answer
+
+    def rejected(self, answer: AIMessage) -> None:
+        """Count an answer that does not fit its schema: the model tries again."""
+        prompt, completion = _tokens_of(answer)
+        self.tokens = Tokens(
+            self.tokens.prompt + prompt, self.tokens.completion + completion
+        )
+        self._budget_ends(answer, goes_on=True)
 
     def _new_turn(self) -> Turn:
         return Turn(
@@ -248,6 +269,16 @@ class RunRecorder:
             draft.step.count(0, 0)
             self._written.append(draft)
 
+    async def tool_answered(self, call_id: str, output: str) -> None:
+        """Take an output that middleware gave a call, or put in a tool's place."""
+        if self.arguments_of(call_id) is not None:
+            await self.tool_output(call_id, output, None)
+        elif (step := self._called) is not None:
+            for call in step.details["tool_calls"]:
+                if call["id"] == call_id:
+                    call["function"]["output"] = output
+                    self.also(lambda: each([step.update()]))
+
     def shown(self, message_id: str, content: Sequence[Mapping[str, Any]]) -> None:
         """Keep what middleware showed the model in place of a user's message."""
         self.also(lambda: show_model(message_id, content))
@@ -324,6 +355,10 @@ class RunRecorder:
         step, unstored = self._open_step, self._unstored_step
         if step is not None:
             step.end(status, now, ending.last_error)
+        elif (refused := self._refused_step) is not None:
+            # Calls of an answer that used up the budget: nobody executes them.
+            refused.end("cancelled", now)
+            step = unstored = refused
 
         def store() -> Transaction[tuple[_Stored, Row]]:
             stored = yield from self._store(status, reason, ending.last_error)

@@ -9,7 +9,11 @@ from typing_extensions import Unpack
 
 from langchain_assistants.engine.listing import Listing, Order, Slice
 from langchain_assistants.engine.portal import Portal
-from langchain_assistants.errors import InvalidRequestError, NotFoundError
+from langchain_assistants.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    not_available,
+)
 from langchain_assistants.storage.database import (
     Row,
     Statement,
@@ -52,8 +56,6 @@ class Resource:
 
 Anchor = Callable[[str], Transaction[int]]
 """Finds the sequence number of an object in the list, or raises NotFoundError."""
-
-ReadSlice = Callable[..., Transaction[Slice]]
 
 
 class ObjectList:
@@ -158,17 +160,6 @@ def required_row(
     return row
 
 
-def checked_id(value: object, name: str, prefix: str) -> str:
-    """Check an id's shape before any query.
-
-    Raises:
-        InvalidRequestError: It is no text, or of another kind of object.
-    """
-    from langchain_assistants.types.validation import check_id
-
-    return check_id(value, name, prefix)
-
-
 def not_null(fields: Mapping[str, Any], *names: str) -> None:
     """Refuse a null for a field that every object has.
 
@@ -182,3 +173,15 @@ def not_null(fields: Mapping[str, Any], *names: str) -> None:
                 code="invalid_type",
                 param=name,
             )
+
+
+def stored_resources(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tool resources to store.
+
+    Raises:
+        ConfigurationError: A vector store is to be created with them.
+    """
+    resources: dict[str, Any] = body.get("tool_resources") or {}
+    if (resources.get("file_search") or {}).get("vector_stores"):
+        raise not_available("tool_resources.file_search.vector_stores")
+    return resources

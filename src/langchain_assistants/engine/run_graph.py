@@ -19,7 +19,7 @@ from langchain.agents.middleware import (
     ModelResponse,
 )
 from langchain.agents.middleware.types import ExtendedModelResponse
-from langchain.agents.structured_output import AutoStrategy
+from langchain.agents.structured_output import AutoStrategy, StructuredOutputError
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
@@ -113,16 +113,22 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         """Ask the run's model as the run says, and record the answer."""
         run: RunContext = request.runtime.context
         prepared = _prepared(request, run)
-        response = await (
-            handler(prepared)
-            if self._attempts is None
-            else self._attempts.ask(prepared, handler)
-        )
+        try:
+            response = await (
+                handler(prepared)
+                if self._attempts is None
+                else self._attempts.ask(prepared, handler)
+            )
+        except StructuredOutputError as error:
+            # A refusal, an answer cut off, or one that breaks its schema: it is the
+            # model's answer all the same, and whoever parses it decides.
+            response = ModelResponse(result=[error.ai_message])
         for index, message in enumerate(response.result):
             if isinstance(message, AIMessage):
                 structured = response.structured_response
                 if structured is None and len(response.result) > 1:
-                    break  # it did not parse: the model tries again
+                    run.recorder.rejected(message)
+                    break
                 response.result[index] = run.recorder.answered(message, structured)
                 break
         if run.recorder.incomplete_reason is None:
@@ -160,7 +166,7 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
                 result = _error_message(
                     call_id, name, f"{type(error).__name__}: {error}"
                 )
-            recorded = _serialized(result, call_id, name)
+            result, recorded = _storable(result, call_id, name)
         await recorder.tool_output(call_id, _shown_output(result, call_id), recorded)
         return result
 
@@ -339,15 +345,20 @@ def _error_message(call_id: str, name: str, problem: str) -> ToolMessage:
     )
 
 
-def _serialized(result: _ToolResult, call_id: str, name: str) -> bytes:
-    """Encode a tool's result for the ledger; what cannot be kept is an error output."""
+def _storable(
+    result: _ToolResult, call_id: str, name: str
+) -> tuple[_ToolResult, bytes]:
+    """Return a tool's result and its encoding, without what cannot be stored.
+
+    An artifact that cannot be must not undo a tool that has run; the checkpoint would
+    refuse it as the ledger does.
+    """
     try:
-        return _SERIALIZER.dumps_typed(result)[1]
+        return result, _SERIALIZER.dumps_typed(result)[1]
     except Exception:
-        # An artifact that cannot be stored must not undo a tool that has run.
         text = result.content if isinstance(result, ToolMessage) else ""
         kept = ToolMessage(text, name=name, tool_call_id=call_id)
-        return _SERIALIZER.dumps_typed(kept)[1]
+        return kept, _SERIALIZER.dumps_typed(kept)[1]
 
 
 def _shown_output(result: _ToolResult, call_id: str) -> str:

@@ -27,7 +27,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from sqlalchemy import and_, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from langchain_assistants.errors import StorageError
+from langchain_assistants.errors import AssistantsError
 from langchain_assistants.storage.database import (
     Database,
     Query,
@@ -250,24 +250,24 @@ class RunSaver(BaseCheckpointSaver[int]):
         """Rebuild a checkpoint from its row.
 
         Raises:
-            StorageError: A message that it names is no longer in the thread.
+            AssistantsError: It cannot be read, or a message that it names is no longer
+                in the thread. Trying again would not help: the run fails.
         """
+        try:
+            return self._decode(row, self._runs.get(row["thread_id"]))
+        except Exception as error:
+            raise AssistantsError(
+                f"The checkpoint of thread {row['thread_id']} cannot be read "
+                f"({type(error).__name__}): the run cannot go on. Start another one."
+            ) from error
+
+    def _decode(self, row: Row, run: ExecutingRun | None) -> _Live:
         checkpoint: Checkpoint = self.serde.loads_typed((row["type"], row["data"]))
-        run = self._runs.get(row["thread_id"])
-        history = {} if run is None else run.history
-
-        def message(stored: Any) -> Any:
-            if not isinstance(stored, str):
-                return stored
-            try:
-                return history[stored]
-            except KeyError:
-                raise StorageError(
-                    f"The checkpoint of thread {row['thread_id']} needs message "
-                    f"{stored}, which is not in the thread's history any more."
-                ) from None
-
-        checkpoint = _with_messages(checkpoint, message)
+        if run is not None:  # else it is only looked at: ids stay ids
+            known = run.history
+            checkpoint = _with_messages(
+                checkpoint, lambda m: known[m] if isinstance(m, str) else m
+            )
         live = _Live(
             checkpoint,
             self.serde.loads_typed(("msgpack", row["metadata"])),

@@ -23,6 +23,7 @@ from langchain_assistants.engine.resource import (
     list_params,
     read_slice,
     required_row,
+    stored_resources,
 )
 from langchain_assistants.engine.run_changes import refuse_active_run
 from langchain_assistants.engine.run_rows import delete_runs
@@ -116,7 +117,7 @@ class NewThread:
             "last_seq": len(messages),
             "created_at": now,
             "metadata": to_json(body.get("metadata") or {}),
-            "tool_resources": to_json(body.get("tool_resources") or {}),
+            "tool_resources": to_json(stored_resources(body)),
             "context": None if context is None else to_json(context),
             "summary": None,
         }

@@ -77,6 +77,11 @@ class Turn:
         self._announcer.text(message.id, piece, first=first)
         return message
 
+    def structured_text(self, text: str) -> str:
+        """Return the text of a structured answer: as it was heard, if that is JSON."""
+        heard = "" if self.message is None else self.message.text
+        return heard if heard and _problem(heard) is None else text
+
     def open_message(self) -> MessageDraft:
         """Return the message, beginning it if there is none."""
         if self.message is None:

@@ -53,9 +53,9 @@ def chat(
         AssistantsError: The model, the tools or the database cannot be used, or a
             message from a pipe was not answered.
     """
+    functions = imported_tools(tools) if tools else []
     model = model or default_model()
     check_model(model)
-    functions = imported_tools(tools) if tools else []
     with _engine(database) as engine:
         assistant = AssistantRunnable.get_or_create_assistant(
             NAME,
@@ -136,7 +136,9 @@ class Chat:
     def introduce(self, model: str) -> None:
         """Say who answers, where it is kept and how to leave."""
         self._console.print(Text(f"langchain-assistants chat  {model}", "bold"))
-        place = self._engine.url.removeprefix("sqlite:///")
+        scheme, _, rest = self._engine.url.partition("://")
+        # Of a server's address the password stays out.
+        place = rest[1:] if scheme == "sqlite" else rest.rpartition("@")[2]
         self._note(f"Thread {self._key!r} in {place}")
         if self._engine.messages.list(self._thread.id, limit=1).data:
             self._note("The conversation goes on; /history shows what was said.")
@@ -174,8 +176,6 @@ class Chat:
         for line in lines:
             if text := line.strip():
                 self._ask(text)
-                # Who reads the other end of the pipe shall not wait.
-                self._console.file.flush()
 
     def _react(self, text: str) -> None:
         word = text.strip()
@@ -203,7 +203,7 @@ class Chat:
         for message in reversed(newest.data):
             speaker = "you" if message.role == "user" else "assistant"
             self._console.print(Text(f"{speaker}> ", "bold"), end="")
-            self._console.print(Text(printable(message.text)), soft_wrap=True)
+            self._console.print(Text(printable(message.text)))
 
     def _note(self, text: str) -> None:
         self._console.print(Text(text, "dim"), soft_wrap=True)

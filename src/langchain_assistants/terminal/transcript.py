@@ -6,7 +6,7 @@ It starts no run and judges none.
 from __future__ import annotations
 
 import json
-import re
+import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from langchain_assistants.terminal.wrapping import WordWrap
 from langchain_assistants.types import (
     FunctionCall,
     FunctionExecution,
@@ -27,7 +28,6 @@ from langchain_assistants.types import (
     ToolCallsDetails,
 )
 
-_WORDS = re.compile(r"\s+|\S+")
 _CONTROLS = {
     code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
 }
@@ -80,16 +80,15 @@ class Transcript:
 
     Args:
         console: Where to; a spinner shows only on a real terminal.
-        margin: Width of the column of speakers. Beside one, text is wrapped; without
-            one it is left as it is, so that code can be copied.
+        margin: Width of the column of speakers; 0: there is none. Text is wrapped
+            beside one and on a terminal, and goes into a pipe as it is.
     """
 
     def __init__(self, console: Console, *, margin: int = 0) -> None:
         """Begin on a fresh line."""
         self.console = console
         self._margin = margin
-        self._column = 0
-        self._gap = ""
+        self._wrap: WordWrap | None = None
 
     def said(self, speaker: str, text: str, style: str = "bold") -> None:
         """Write what somebody said."""
@@ -120,8 +119,7 @@ class Transcript:
         match event.data:
             case MessageDelta() as delta:
                 status.stop()
-                if delta.text and not self._column:
-                    self._begin(speaker, "bold green")
+                self._begin(speaker, "bold green")
                 self._write(delta.text)
                 exchange.answer += delta.text
             case Message() as message if event.event == "thread.message.completed":
@@ -145,59 +143,37 @@ class Transcript:
                 pass
 
     def _show_call(self, call: FunctionExecution) -> None:
-        line = Text(" " * self._indent)
-        if self._margin:
-            line = Text(f"{'tool':>{self._margin}}  ", "cyan")
-        line.append(printable(call.name), "bold cyan")
-        line.append(f"({_arguments(call.arguments)})", "cyan")
+        self._begin("tool", "cyan")
+        line = Text(printable(call.name), "bold cyan")
+        line.append(f"({_arguments(call.arguments)})", "not bold cyan")
         line.append(" → ", "dim")
-        line.append(shortened(call.output or "", _LONGEST_OUTPUT))
-        self.console.print(line, soft_wrap=not self._margin)
-
-    @property
-    def _indent(self) -> int:
-        return self._margin + 2 if self._margin else 0
+        line.append(shortened(call.output or "", _LONGEST_OUTPUT), "none")
+        self.console.print(line, soft_wrap=True)
+        self._wrap = None
 
     def _begin(self, speaker: str, style: str) -> None:
+        """Begin a line, if none is open."""
+        if self._wrap is not None:
+            return
+        indent = 0
         if self._margin:
-            self.console.print(
-                Text(f"{speaker:>{self._margin}}  ", style), end="", soft_wrap=True
-            )
-        self._column = self._indent
+            label = Text(f"{speaker:>{self._margin}}  ", style)
+            self.console.print(label, end="", soft_wrap=True)
+            indent = self._margin + 2
+        wraps = self._margin or self.console.is_terminal
+        self._wrap = WordWrap(self.console.width - 1 if wraps else sys.maxsize, indent)
 
     def _write(self, piece: str) -> None:
-        """Write a piece of text; words go to the next line where they do not fit."""
-        text = printable(piece)
-        if self._margin:
-            text = "".join(self._wrapped(text))
-        elif text:
-            self._column += len(text)
-        self.console.print(Text(text), end="", soft_wrap=True)
-
-    def _wrapped(self, text: str) -> Iterator[str]:
-        for part in _WORDS.findall(text):
-            if part.isspace():
-                self._gap = part
-                continue
-            breaks = "\n" in self._gap
-            if breaks or self._column + len(self._gap) + len(part) > self._width:
-                # A word that goes on from the last piece stays on its line.
-                self._gap = "\n" + " " * self._indent if self._gap else ""
-                self._column = self._indent if self._gap else self._column
-            else:
-                self._column += len(self._gap)
-            self._column += len(part)
-            yield self._gap + part
-            self._gap = ""
-
-    @property
-    def _width(self) -> int:
-        return max(self.console.width - 2, self._indent + 20)
+        if self._wrap is not None:
+            self._print(self._wrap.add(printable(piece)))
 
     def _end_line(self) -> None:
-        if self._column:
-            self.console.print()
-        self._column, self._gap = 0, ""
+        if self._wrap is not None:
+            self._print(self._wrap.rest() + "\n")
+        self._wrap = None
+
+    def _print(self, text: str) -> None:
+        self.console.print(Text(text), end="", soft_wrap=True)
 
 
 def _begun_calls(delta: RunStepDelta) -> Iterator[str]:

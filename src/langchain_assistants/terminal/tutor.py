@@ -87,7 +87,7 @@ class Functions:
 def scripted_model() -> ScriptedChatModel:
     """Return the model that stands in for an LLM when none is asked for."""
     return ScriptedChatModel(
-        respond=_answer, model=SCRIPTED, delay=0.2, token_delay=0.02, record=False
+        respond=_answer, model=SCRIPTED, delay=0.15, token_delay=0.015, record=False
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain.agents.middleware import PIIMiddleware, SummarizationMiddleware
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
+from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_assistants.settings import Settings
 from langchain_assistants.testing import Reply, ScriptedChatModel, call, malformed_call
@@ -484,24 +486,38 @@ def test_a_summary_is_made_once_and_kept_for_later_runs_and_engines(
     assert later.texts == ["a", "1", "b", "2", "c", "3", "d", "4"]
 
 
-def test_a_summary_follows_another_when_the_thread_grows(
+def test_summaries_are_as_rare_as_in_one_state_that_is_never_reloaded(
     engine_factory: EngineFactory,
 ) -> None:
-    summariser = ScriptedChatModel(
-        respond=lambda messages, asked: f"Summary {len(summariser.calls)}."
+    def middleware(
+        summariser: ScriptedChatModel,
+    ) -> SummarizationMiddleware[Any, Any]:
+        return SummarizationMiddleware(
+            summariser, trigger=("messages", 8), keep=("messages", 2)
+        )
+
+    questions = [f"question {number}" for number in range(12)]
+    ours, theirs = (
+        ScriptedChatModel(respond=lambda messages, asked: "The gist.") for _ in range(2)
     )
     model = ScriptedChatModel(respond=lambda messages, asked: "ok")
-    engine = engine_factory(model, middleware=[summarising(summariser)])
-    talk = Dialogue(engine)
-    for number in range(12):
-        assert talk.ask(f"question {number}").status == "completed"
-    # Every second turn, as in one uninterrupted state: never at every turn.
-    assert len(summariser.calls) <= 6
+    talk = Dialogue(engine_factory(model, middleware=[middleware(ours)]))
+    for question in questions:
+        assert talk.ask(question).status == "completed"
+
+    agent = create_agent(
+        ScriptedChatModel(respond=lambda messages, asked: "ok"),
+        middleware=[middleware(theirs)],
+        checkpointer=InMemorySaver(),
+    )
+    for question in questions:
+        agent.invoke(
+            {"messages": [("user", question)]}, {"configurable": {"thread_id": "1"}}
+        )
+    assert len(ours.calls) == len(theirs.calls) > 2
     seen = model.calls[-1].messages
-    assert "Summary" in seen[0].text
-    assert sum("Summary" in m.text for m in seen) == 1
-    assert len(seen) <= 5
-    assert [m.text for m in seen if m.type == "human"][-1] == "question 11"
+    assert seen[0].text.count("The gist.") == 1
+    assert seen[-1].text == questions[-1]
     assert len(talk.messages) == 24
 
 

@@ -83,8 +83,8 @@ def shown(
     return file.getvalue().splitlines(), exchange
 
 
-def test_text_is_written_as_it_comes_and_not_wrapped() -> None:
-    text = "def f():\n    return 'a line that is longer than the terminal is wide'"
+def test_text_goes_into_a_pipe_as_it_is() -> None:
+    text = "def f():\n\n    return 'a line that is longer than the terminal is wide'"
 
     lines, exchange = shown([*map(piece, text.partition(" ")), message()])
 
@@ -93,7 +93,7 @@ def test_text_is_written_as_it_comes_and_not_wrapped() -> None:
     assert exchange.pieces == 3
 
 
-def test_beside_a_margin_words_are_wrapped_under_each_other() -> None:
+def test_beside_the_speakers_words_are_wrapped_under_each_other() -> None:
     pieces = ["A word", " goes on", "to", " the next line where it", " does not fit."]
 
     lines, _ = shown([*map(piece, pieces), message()], margin=6, width=30)

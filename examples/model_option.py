@@ -1,0 +1,36 @@
+"""The `--model` option of the examples: a scripted model unless another is named."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain_assistants import AssistantsEngine
+from langchain_assistants.testing import ScriptedChatModel
+
+Opened = tuple[AssistantsEngine, str, bool]
+
+
+def open_engine(description: str, script: Sequence[Any] | Callable[..., Any]) -> Opened:
+    """Open an engine in memory, with the model that the command line names.
+
+    Args:
+        description: What `--help` says of the program.
+        script: Steps of the scripted model, or a function that answers.
+
+    Returns:
+        The engine, the model's name, and whether the model is the scripted one.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--model", help="a real model, such as openai:gpt-4o")
+    name = parser.parse_args().model
+    if name:
+        return AssistantsEngine("sqlite:///:memory:"), name, False
+    print("scripted model: no LLM is called\n")
+    model = (
+        ScriptedChatModel(respond=script)
+        if callable(script)
+        else ScriptedChatModel(list(script))
+    )
+    return AssistantsEngine("sqlite:///:memory:", chat_model=model), "scripted", True
