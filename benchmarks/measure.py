@@ -54,7 +54,7 @@ def interleaved(
     acts: Mapping[str, Act], *, rounds: int, warm_up: int = 2
 ) -> dict[str, Sample]:
     """Time acts in rounds; see `sampled`."""
-    timers = {name: partial(_seconds, act) for name, act in acts.items()}
+    timers = {name: partial(seconds, act) for name, act in acts.items()}
     return sampled(timers, rounds=rounds, warm_up=warm_up)
 
 
@@ -78,7 +78,8 @@ def on_loop(loop: asyncio.Runner, act: AsyncAct) -> Act:
     return lambda: loop.run(act())
 
 
-def _seconds(act: Act) -> float:
+def seconds(act: Act) -> float:
+    """Time an act once."""
     begun = time.perf_counter()
     act()
     return time.perf_counter() - begun

@@ -81,7 +81,7 @@ class Row:
             baseline = f"{baseline} ({self.versus})".lstrip()
         ratio = ""
         if self.ratio is not None:
-            ratio = f"{self.ratio:.{2 if self.ratio >= 0.1 else 3}f}x"
+            ratio = f"{self.ratio:.2f}x" if self.ratio >= 0.01 else "< 0.01x"
         budget = ""
         if self.budget is not None:
             sign = {"at most": "≤", "at least": "≥"}[self.budget.sense]

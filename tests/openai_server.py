@@ -190,7 +190,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, json.dumps(completion).encode())
             self.close_connection = True
             return
-        self._send_headers(200, {"content-type": "text/event-stream"})
+        headers = {"content-type": "text/event-stream"}
+        if reply.error is not None:
+            headers["content-length"] = "1000000"  # so that the client misses the end
+        self._send_headers(200, headers)
         with_usage = (asked.get("stream_options") or {}).get("include_usage", False)
         for chunk in chunks_of(completion, with_usage=with_usage):
             if reply.error is not None and _is_final(chunk):

@@ -147,7 +147,7 @@ def test_the_configurable_thread_id_is_never_the_assistants(
         state = run_graph(graph, config, asynchronous=asynchronous)
         assert state["answer"] == answer
     threads = {
-        run["thread_id"] for run in _rows(assistant, "SELECT thread_id FROM runs")
+        run["thread_id"] for run in rows(assistant.engine, "SELECT thread_id FROM runs")
     }
     assert len(threads) == 2  # each invocation made its own
     assert "mine" not in threads

@@ -1,4 +1,4 @@
-"""Runs through the real langchain-openai, against a scripted OpenAI-compatible server."""
+"""Runs through the real langchain-openai, against a scripted server."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests import openai_server as scripted
+from tests.conftest import EngineFactory
+from tests.dialogue import Dialogue, ended, heard_text, open_calls
+from tests.openai_server import Failure, OpenAIServer
 
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.settings import Settings
 from langchain_assistants.testing import Reply, call, malformed_call
 from langchain_assistants.types.runs import Run
-from tests.conftest import EngineFactory
-from tests.dialogue import Dialogue, ended, heard_text, open_calls
-from tests.openai_server import Failure, OpenAIServer
+
+openai_server = scripted.openai_server  # the fixture
 
 
 def add(a: int, b: int) -> int:
@@ -265,12 +268,23 @@ def test_an_image_url_reaches_the_provider(
     ]
 
 
-@pytest.mark.parametrize("streamed", [False, True])
+SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}}
+POINT = {"type": "json_schema", "json_schema": {"name": "Point", "schema": SCHEMA}}
+
+
+@pytest.mark.parametrize(
+    ("streamed", "response_format"),
+    # Of a stream langchain-openai keeps refusals only where a schema was asked for.
+    [(False, None), (False, POINT), (True, POINT)],
+)
 def test_a_refusal_is_stored_as_one(
-    engine_on: OpenEngine, openai_server: OpenAIServer, streamed: bool
+    engine_on: OpenEngine,
+    openai_server: OpenAIServer,
+    streamed: bool,
+    response_format: Any,
 ) -> None:
     openai_server.answer(Reply(refusal="I will not."))
-    talk = talk_to(engine_on())
+    talk = talk_to(engine_on(), response_format=response_format)
     run = ended(talk.hear("Go")) if streamed else talk.ask("Go")
     assert run.status == "completed"
     (part,) = talk.messages[-1].content

@@ -218,6 +218,10 @@ class AssistantsEngine:
         """Close the engine."""
         await self.aclose()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return itself: a copy of a runnable works in the same database."""
+        return self
+
     def __repr__(self) -> str:
         """Name the database, without a password."""
         return f"AssistantsEngine({make_url(self.url)!r})"

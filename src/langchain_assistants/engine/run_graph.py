@@ -279,7 +279,8 @@ def _prepared(
     calls = dict(run.call_settings)
     if settings.response_format == {"type": "json_object"} and is_openai(run.model):
         calls["response_format"] = settings.response_format
-    if not settings.parallel_tool_calls and request.tools:
+    offered = request.tools and settings.tool_choice != "none"
+    if offered and not settings.parallel_tool_calls:
         calls["parallel_tool_calls"] = False
     if settings.max_completion_tokens is not None:
         left = settings.max_completion_tokens - recorder.tokens.completion

@@ -52,10 +52,10 @@ def submit(
             f"Expected tool outputs for call_ids {expected}, got {got}"
         )
     by_id = {item["tool_call_id"]: item["output"] for item in outputs}
+    calls = required["action"].get("submit_tool_outputs", {}).get("tool_calls", ())
+    functions = {call["id"] for call in calls}
     for index, item in enumerate(outputs):
-        if item["tool_call_id"].startswith("call_") and not isinstance(
-            item["output"], str
-        ):
+        if item["tool_call_id"] in functions and not isinstance(item["output"], str):
             raise InvalidRequestError(
                 f"Invalid type for 'tool_outputs[{index}].output': expected a string, "
                 "but got an object instead.",

@@ -178,13 +178,14 @@ def test_the_first_of_two_submits_wins(
 def test_of_many_submits_at_once_exactly_one_wins(
     engine_factory: EngineFactory,
 ) -> None:
-    engine = engine_factory([calls("call_a"), "Done."])
-    other = engine_factory.reopen()
+    model = ScriptedChatModel([calls("call_a"), "Done."])
+    engine = engine_factory(model)
+    other = engine_factory.reopen(model)
     run = requires_action(engine)
 
     def submit(number: int) -> bool:
         try:
-            (engine, other)[0].runs.submit_tool_outputs(
+            (engine, other)[number % 2].runs.submit_tool_outputs(
                 run.id,
                 tool_outputs=[{"tool_call_id": "call_a", "output": str(number)}],
             )

@@ -1,0 +1,139 @@
+"""What the documentation prints runs as printed: README, examples, notebooks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from langchain_assistants.testing import Reply, call
+from tests.openai_server import OpenAIServer, tutor
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXAMPLES = sorted(
+    path
+    for path in (ROOT / "examples").glob("*.py")
+    if "__main__" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    """A scripted OpenAI-compatible server for a process of its own."""
+    with OpenAIServer() as running:
+        yield running
+
+
+def run(program: list[str], server: OpenAIServer, folder: Path) -> str:
+    """Run a Python program as a user would, and return what it printed."""
+    database = folder / "printed.db"
+    done = subprocess.run(
+        [sys.executable, *program],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            **server.env,
+            "LANGCHAIN_ASSISTANTS_DATABASE_URL": f"sqlite:///{database}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def python_blocks(page: str) -> list[str]:
+    """Return the Python blocks of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_block_of_the_readme_runs_twice_on_one_thread(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("README.md")
+    server.answer(
+        Reply(tool_calls=[call("add", {"a": 2, "b": 2})]), "Four.", "Still four."
+    )
+    assert run(["-c", block], server, tmp_path) == "Four.\n"
+    assert run(["-c", block], server, tmp_path) == "Still four.\n"
+    roles = [message["role"] for message in server.requests[-1].json["messages"]]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
+    server.assert_consumed()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_without_a_key(
+    example: Path, server: OpenAIServer, tmp_path: Path
+) -> None:
+    assert "scripted model" in run([str(example)], server, tmp_path)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["quickstart", "agent_executor"])
+def test_an_example_runs_with_a_named_model(
+    name: str, server: OpenAIServer, tmp_path: Path
+) -> None:
+    server.respond = tutor
+    run([f"examples/{name}.py", "--model", "openai:gpt-4o"], server, tmp_path)
+    assert server.requests
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom_and_again(
+    notebook: Path, server: OpenAIServer, tmp_path: Path
+) -> None:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    program = tmp_path / "notebook.py"
+    # Twice, as cells are run again; the kernel of a notebook runs a loop meanwhile.
+    program.write_text(
+        f"CODE = {code!r}\n"
+        "import asyncio\n"
+        "async def kernel():\n"
+        "    for _ in range(2):\n"
+        "        exec(CODE, {'__name__': '__main__'})\n"
+        "asyncio.run(kernel())\n",
+        encoding="utf-8",
+    )
+    run([str(program)], server, tmp_path)
+
+
+def test_there_are_examples_and_notebooks() -> None:
+    assert len(EXAMPLES) >= 3
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/architecture.md", "docs/runs.md", "CHANGELOG.md"]
+)
+def test_links_of_a_page_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_each_guarantee_of_the_readme_names_tests_that_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    guarantees = text.split("## Guarantees")[1].split("##")[0]
+    tests = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
+    )
+    rows = [line for line in guarantees.splitlines() if line.startswith("| ")]
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[2])]
+    assert len(names) >= 8
+    for name in names:
+        assert re.search(rf"def test_{name}\b", tests), name
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
