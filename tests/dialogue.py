@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from tests.conversations import TIMEOUT
 
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.engine.toolset import ToolLike, to_tool
@@ -14,7 +15,6 @@ from langchain_assistants.types.events import RunEvent
 from langchain_assistants.types.messages import Message
 from langchain_assistants.types.runs import Run
 from langchain_assistants.types.steps import FunctionCall, RunStep, ToolCallsDetails
-from tests.conversations import TIMEOUT
 
 
 class Dialogue:

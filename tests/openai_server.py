@@ -13,7 +13,6 @@ import json
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,6 +82,7 @@ class OpenAIServer:
         self._steps = [] if callable(script) else list(script)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
         self._http.scripted = self  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
@@ -99,6 +99,15 @@ class OpenAIServer:
             "OPENAI_API_KEY": "sk-scripted",
             "NO_PROXY": "127.0.0.1",
         }
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has been told to end."""
+        return self._closing.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Be slow, as a script asks, but not in the way of the server's end."""
+        self._closing.wait(seconds)
 
     def answer(self, *steps: Answer) -> None:
         """Append steps to the script."""
@@ -120,6 +129,7 @@ class OpenAIServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._closing.set()
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
@@ -173,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         # A client that hangs up, as a cancelled run does, is no error here.
         with contextlib.suppress(ConnectionError):
             if isinstance(answer, Failure):
-                time.sleep(answer.delay)
+                self.scripted.pause(answer.delay)
                 self._send(answer.status, answer.content(), answer.headers)
             else:
                 self._complete(asked, answer)
@@ -181,9 +191,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST
 
     def _complete(self, asked: JSON, reply: Reply) -> None:
-        while reply.wait_for is not None and not reply.wait_for.is_set():
-            time.sleep(0.001)
-        time.sleep(reply.delay)
+        while reply.wait_for is not None and not (
+            reply.wait_for.is_set() or self.scripted.closed
+        ):
+            self.scripted.pause(0.001)
+        self.scripted.pause(reply.delay)
         completion = completion_of(asked, reply, self.scripted.next_number)
         if not asked.get("stream"):
             if reply.error is None:

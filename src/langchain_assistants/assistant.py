@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
 from langchain_core.callbacks import (
@@ -291,7 +291,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
 
     async def astream_run(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         """Run the assistant and yield the run's events as they happen.
 
         A failed run is told by its event. Closing the generator cancels the run.
@@ -320,7 +320,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
 
     def stream_run(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[RunEvent]:
+    ) -> Generator[RunEvent, None, None]:
         """Run the assistant and yield the run's events; see `astream_run`."""
         log = EventLog()
         config = ensure_config(config)

@@ -220,9 +220,7 @@ def run_error(run: Run) -> RunError:
 
 def not_available(what: str) -> ConfigurationError:
     """Make the error of a part that a later version brings."""
-    from langchain_assistants import __version__
-
     return ConfigurationError(
-        f"{what} is not available in langchain-assistants {__version__} yet; see the "
+        f"{what} is not available in this version of langchain-assistants yet; see its "
         "CHANGELOG for what is."
     )

@@ -70,4 +70,5 @@ def ask(request: pytest.FixtureRequest) -> Ask:
             return runnable.invoke(*args, **kwargs)
         return await runnable.ainvoke(*args, **kwargs)
 
+    invoke.__name__ = request.param
     return invoke

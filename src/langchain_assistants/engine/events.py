@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 
 from langchain_assistants.types.base import WireObject
 from langchain_assistants.types.events import EventName, RunEvent
@@ -56,7 +56,7 @@ class EventLog:
             if listen in self._listeners:
                 self._listeners.remove(listen)
 
-    async def follow(self) -> AsyncIterator[RunEvent]:
+    async def follow(self) -> AsyncGenerator[RunEvent, None]:
         """Yield every event until the run stops, on the caller's loop."""
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[RunEvent | None] = asyncio.Queue()
@@ -78,7 +78,7 @@ class EventLog:
         finally:
             self._leave(listen)
 
-    def follow_blocking(self) -> Iterator[RunEvent]:
+    def follow_blocking(self) -> Generator[RunEvent, None, None]:
         """Yield every event until the run stops, blocking the caller's thread."""
         arrived: queue.SimpleQueue[RunEvent | None] = queue.SimpleQueue()
         self._join(arrived.put)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any
 
 from typing_extensions import Unpack
@@ -70,7 +70,7 @@ class Runs(Resource):
 
     async def astream(
         self, thread_id: str, **fields: Unpack[RunCreate]
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         """Start a run and yield its events as they happen.
 
         The stream ends with `requires_action` or a terminal status. Leaving it does
@@ -84,7 +84,9 @@ class Runs(Resource):
         async for event in log.follow():
             yield event
 
-    def stream(self, thread_id: str, **fields: Unpack[RunCreate]) -> Iterator[RunEvent]:
+    def stream(
+        self, thread_id: str, **fields: Unpack[RunCreate]
+    ) -> Generator[RunEvent, None, None]:
         """Start a run and return an iterator of its events; see `astream`."""
         log = EventLog()
         request = self._request(thread_id, fields)
@@ -140,7 +142,7 @@ class Runs(Resource):
 
     async def asubmit_tool_outputs_stream(
         self, run_id: str, **fields: Unpack[ToolOutputs]
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         """Submit outputs and yield the events that follow."""
         check_id(run_id, "run_id", PREFIX)
         outputs = validate(ToolOutputs, fields)["tool_outputs"]
@@ -151,7 +153,7 @@ class Runs(Resource):
 
     def submit_tool_outputs_stream(
         self, run_id: str, **fields: Unpack[ToolOutputs]
-    ) -> Iterator[RunEvent]:
+    ) -> Generator[RunEvent, None, None]:
         """Submit outputs and return an iterator of the events that follow."""
         check_id(run_id, "run_id", PREFIX)
         outputs = validate(ToolOutputs, fields)["tool_outputs"]

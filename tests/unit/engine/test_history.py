@@ -10,11 +10,11 @@ from langchain.agents.middleware import PIIMiddleware, SummarizationMiddleware
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langgraph.checkpoint.memory import InMemorySaver
+from tests.conftest import EngineFactory
+from tests.dialogue import Dialogue, open_calls
 
 from langchain_assistants.settings import Settings
 from langchain_assistants.testing import Reply, ScriptedChatModel, call, malformed_call
-from tests.conftest import EngineFactory
-from tests.dialogue import Dialogue, open_calls
 
 
 def add(a: int, b: int) -> int:
@@ -477,7 +477,9 @@ def test_a_summary_is_made_once_and_kept_for_later_runs_and_engines(
         engine.close()
         again = engine_factory.reopen(model, middleware=[summarising(summariser)])
         later = Dialogue(again, thread_id=talk.thread_id)
-        later.ask("d", truncation_strategy={"type": "last_messages", "last_messages": 3})
+        later.ask(
+            "d", truncation_strategy={"type": "last_messages", "last_messages": 3}
+        )
     before, after = model.calls[2].messages, model.calls[3].messages
     assert "They talked about a and b." in before[0].text
     assert [m.text for m in before[1:]] == ["b", "2", "c"]

@@ -12,6 +12,8 @@ from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from tests.conftest import EngineFactory
+from tests.dialogue import Dialogue, ended, heard_text
 
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.engine.provider_errors import (
@@ -24,8 +26,6 @@ from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.settings import Settings
 from langchain_assistants.testing import Reply, ScriptedChatModel
 from langchain_assistants.types.runs import Run
-from tests.conftest import EngineFactory
-from tests.dialogue import Dialogue, ended, heard_text
 
 
 class ProviderError(Exception):

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from tests.conftest import EngineFactory
+from tests.dialogue import Dialogue, ended, heard_text, names
 
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 from langchain_assistants.types.runs import Run
-from tests.conftest import EngineFactory
-from tests.dialogue import Dialogue, ended, heard_text, names
 
 
 def add(a: int, b: int) -> int:
@@ -245,9 +245,7 @@ def test_json_object_mode_asks_a_model_without_it_in_words(
     engine_factory: EngineFactory, streamed: bool
 ) -> None:
     with ScriptedChatModel(['{"a": 1}', '{"b": 2}']) as model:
-        talk = Dialogue(
-            engine_factory(model), response_format={"type": "json_object"}
-        )
+        talk = Dialogue(engine_factory(model), response_format={"type": "json_object"})
         assert ask(talk, streamed=streamed).status == "completed"
         run = ask(talk, streamed=streamed, instructions="Be brief.")
     assert run.response_format == {"type": "json_object"}

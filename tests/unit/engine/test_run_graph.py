@@ -20,14 +20,14 @@ from langchain_core.tools import (
 from langgraph.prebuilt import InjectedState, InjectedStore
 from langgraph.store.base import BaseStore
 from langgraph.types import Command
+from tests.conftest import EngineFactory
+from tests.conversations import TIMEOUT
+from tests.dialogue import Dialogue, engine_entry, open_calls
 
 from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.settings import Settings
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 from langchain_assistants.types.steps import ToolCallsDetails
-from tests.conftest import EngineFactory
-from tests.conversations import TIMEOUT
-from tests.dialogue import Dialogue, engine_entry, open_calls
 
 
 def add(a: int, b: int) -> int:

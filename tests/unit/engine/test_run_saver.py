@@ -12,16 +12,16 @@ import pytest
 from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
+from tests.conftest import EngineFactory
+from tests.conversations import Gate
+from tests.dialogue import Dialogue
+from tests.stored import path_of, rows
 
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.engine.engine import open_sqlite
 from langchain_assistants.engine.run_saver import RunSaver, strict_serializer
 from langchain_assistants.settings import Settings
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
-from tests.conftest import EngineFactory
-from tests.conversations import Gate
-from tests.dialogue import Dialogue, open_calls
-from tests.stored import path_of, rows
 
 
 def add(a: int, b: int) -> int:

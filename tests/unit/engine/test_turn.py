@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
+from tests.conftest import EngineFactory
+from tests.dialogue import Dialogue, ended, heard_text, names, open_calls
 
 from langchain_assistants.testing import Reply, ScriptedChatModel, call, malformed_call
 from langchain_assistants.types.events import RunEvent
-from tests.conftest import EngineFactory
-from tests.dialogue import Dialogue, ended, heard_text, names, open_calls
 
 
 def add(a: int, b: int) -> int:
