@@ -38,8 +38,9 @@ def _ours(effort: Effort, ours: Assistants, threads: dict[int, str]) -> Iterator
         {str(length): act for length, act in acts.items()},
         rounds=effort.of(full=100, short=20),
     )
+    times = effort.of(full=100, short=25)
     costs = {
-        length: cost_of(act, trace=ours.trace, path=ours.path, times=50)
+        length: cost_of(act, trace=ours.trace, path=ours.path, times=times)
         for length, act in acts.items()
     }
     shortest = samples[str(_SHORTEST)].median

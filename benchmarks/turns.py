@@ -43,7 +43,7 @@ def _tool_turns(effort: Effort, folder: Path) -> Iterator[Row]:
             "shipped": shipped.turn,
             "tuned": tuned.turn,
         }
-        times = interleaved(sides, rounds=effort.of(full=200, short=40))
+        times = interleaved(sides, rounds=effort.of(full=200, short=25))
         yield from _times(what, times, most=(0.85, 1.25))
         yield from _costs(what, *_both(ours.turn, ours, shipped.turn, shipped), most=6)
 

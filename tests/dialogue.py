@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from tests.conversations import TIMEOUT
@@ -137,3 +138,31 @@ def heard_text(events: Sequence[RunEvent]) -> str:
     return "".join(
         event.data.text for event in events if event.event == "thread.message.delta"
     )
+
+
+def assert_paired(messages: Sequence[BaseMessage]) -> None:
+    """Check that outputs follow their calls at once, and none is left open."""
+    waiting: list[str | None] = []
+    for message in messages:
+        if isinstance(message, ToolMessage):
+            assert message.tool_call_id in waiting
+            waiting.remove(message.tool_call_id)
+            continue
+        assert waiting == []
+        if isinstance(message, AIMessage):
+            assert message.invalid_tool_calls == []
+            waiting = [made["id"] for made in message.tool_calls]
+    assert waiting == []
+
+
+def assert_all_ended(events: Sequence[RunEvent]) -> None:
+    """Check that every step and message that was heard to begin was heard to end."""
+    for kind in ("run.step", "message"):
+        begun = [e.data.id for e in events if e.event == f"thread.{kind}.created"]
+        ends = [
+            event.data.id
+            for event in events
+            if event.event.startswith(f"thread.{kind}.")
+            and not event.event.endswith(("created", "in_progress", "delta"))
+        ]
+        assert sorted(begun) == sorted(ends)

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.openai_server import OpenAIServer, tutor
 
 from langchain_assistants.testing import Reply, call
-from tests.openai_server import OpenAIServer, tutor
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -85,9 +85,17 @@ async def test_the_old_constructors_arguments_are_taken_by_create_assistant(
     assert (other.check_every_ms, other.extra_keys) == (1000.0, "error")
 
 
-def test_a_real_client_is_not_available_yet(engine_factory: EngineFactory) -> None:
+@pytest.mark.parametrize("option", ["client", "async_client"])
+def test_a_real_client_is_not_available_yet(
+    engine_factory: EngineFactory, option: str
+) -> None:
+    engine = engine_factory()
+    given: dict[str, Any] = {option: object(), "engine": engine}
     with pytest.raises(ConfigurationError, match="OpenAIAssistantRunnable"):
-        OpenAIAssistantRunnable(assistant_id="asst_1", client=object())
+        OpenAIAssistantRunnable(assistant_id="asst_1", **given)
+    with pytest.raises(ConfigurationError, match=option):
+        OpenAIAssistantRunnable.create_assistant("A", "B", [], "m", **given)
+    assert list(engine.assistants.list()) == []
 
 
 async def test_ainvoke_answers(make_assistant: MakeAssistant) -> None:

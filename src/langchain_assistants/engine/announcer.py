@@ -12,19 +12,7 @@ from langchain_assistants.engine.drafts import MessageDraft
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.step_rows import StepDraft
 from langchain_assistants.types.base import WireObject
-from langchain_assistants.types.events import (
-    EventName,
-    FunctionPiece,
-    MessageChange,
-    MessageDelta,
-    RefusalDelta,
-    RunStepChange,
-    RunStepDelta,
-    StepDetailsDelta,
-    TextDelta,
-    TextPiece,
-    ToolCallDelta,
-)
+from langchain_assistants.types.events import EventName, MessageDelta, RunStepDelta
 from langchain_assistants.types.messages import Message
 from langchain_assistants.types.runs import Run
 
@@ -82,44 +70,42 @@ class Announcer:
         """Tell a piece of text; the first one carries the empty annotations."""
         if self._log is None:
             return
-        text = TextPiece(value=piece, annotations=[] if first else None)
-        change = MessageChange(content=[TextDelta(index=0, text=text)])
-        self.emit("thread.message.delta", MessageDelta(id=message_id, delta=change))
+        text: dict[str, Any] = {"value": piece}
+        if first:
+            text["annotations"] = []
+        self._message_delta(message_id, {"type": "text", "text": text})
 
     def refusal(self, message_id: str, piece: str) -> None:
         """Tell a refusal."""
-        if self._log is None:
-            return
-        change = MessageChange(content=[RefusalDelta(index=0, refusal=piece)])
-        self.emit("thread.message.delta", MessageDelta(id=message_id, delta=change))
+        if self._log is not None:
+            self._message_delta(message_id, {"type": "refusal", "refusal": piece})
 
     def call_begun(self, step_id: str, index: int, call_id: str, name: str) -> None:
         """Tell of a function call; id and name are told once."""
-        self._call(
-            step_id,
-            ToolCallDelta(
-                index=index,
-                id=call_id,
-                type="function",
-                function=FunctionPiece(name=name, arguments=""),
-            ),
-        )
+        if self._log is not None:
+            function = {"name": name, "arguments": ""}
+            self._call_delta(step_id, {"index": index, "id": call_id}, function)
 
     def call_arguments(self, step_id: str, index: int, piece: str) -> None:
         """Tell a piece of a call's arguments."""
-        self._call(
-            step_id,
-            ToolCallDelta(
-                index=index, type="function", function=FunctionPiece(arguments=piece)
-            ),
-        )
+        if self._log is not None:
+            self._call_delta(step_id, {"index": index}, {"arguments": piece})
 
-    def _call(self, step_id: str, delta: ToolCallDelta) -> None:
-        if self._log is None:
-            return
-        details = StepDetailsDelta(tool_calls=[delta])
-        change = RunStepChange(step_details=details)
-        self.emit("thread.run.step.delta", RunStepDelta(id=step_id, delta=change))
+    # A delta is validated as a whole: built object by object it costs three times that,
+    # and there is one for each token.
+
+    def _message_delta(self, message_id: str, part: dict[str, Any]) -> None:
+        part["index"] = 0
+        delta = {"id": message_id, "delta": {"content": [part]}}
+        self.emit("thread.message.delta", MessageDelta.model_validate(delta))
+
+    def _call_delta(
+        self, step_id: str, call: dict[str, Any], function: dict[str, Any]
+    ) -> None:
+        call |= {"type": "function", "function": function}
+        details = {"type": "tool_calls", "tool_calls": [call]}
+        delta = {"id": step_id, "delta": {"step_details": details}}
+        self.emit("thread.run.step.delta", RunStepDelta.model_validate(delta))
 
 
 def function_call(

@@ -52,6 +52,7 @@ from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.errors import (
     ActiveRunError,
     InvalidRequestError,
+    NotFoundError,
     StorageError,
 )
 from langchain_assistants.storage.database import Row, Transaction
@@ -147,18 +148,24 @@ class Conductor:
         return submission.row
 
     async def _deliver(self, run_id: str) -> None:
-        log = self._logs.pop(run_id, None)
         now = self.workplace.clock()
 
         def claim() -> Transaction[Row | None]:
-            tenant = (yield from run_row_of_any_tenant(run_id))["tenant"]
+            try:
+                tenant = (yield from run_row_of_any_tenant(run_id))["tenant"]
+            except NotFoundError:  # its thread was deleted after it had expired
+                return None
             return (yield from claim_run(run_id, tenant, self._claim(now), now))
 
-        row = await self.workplace.database.write(claim())
+        row = None
+        try:
+            row = await self.workplace.database.write(claim())
+        finally:
+            log = self._logs.pop(run_id, None)
+            if row is None and log is not None:
+                log.end()
         if row is not None:
             await self._execute_in_background(row, log)
-        elif log is not None:
-            log.end()
 
     async def _execute_in_background(self, row: Row, log: EventLog | None) -> None:
         try:
@@ -173,13 +180,21 @@ class Conductor:
 
     async def _wake_in_turn(self, row: Row) -> None:
         turn = await self._turn(row, claim=False)
-        if turn is not None and is_terminal(turn["status"]):
-            log = self._logs.pop(row["id"], None)
-            if log is not None:
-                Announcer(log, turn["assistant_id"]).run(to_run(turn))
-                log.end()
+        if is_terminal(turn["status"]):
+            self._tell_end(turn)
         else:
             self.dispatcher.wake(row["id"])
+
+    def _tell_end(self, row: Row) -> None:
+        """Tell who listens to a run that nobody has begun to execute how it ended."""
+        log = self._logs.pop(row["id"], None)
+        if log is None:
+            return
+        announcer = Announcer(log, row["assistant_id"])
+        if row["status"] == "cancelled":
+            announcer.run(to_run(row, status="cancelling"))
+        announcer.run(to_run(row))
+        log.end()
 
     # In a caller's context.
 
@@ -244,6 +259,8 @@ class Conductor:
             return (yield from expire_run(current, now))
 
         row = await self.workplace.database.write(expire())
+        if is_terminal(row["status"]):
+            self._tell_end(row)
         self.bells.ring(run_id, row["thread_id"])
         return row
 
@@ -263,6 +280,8 @@ class Conductor:
         row = await self.workplace.database.write(ask())
         if row["status"] == "cancelling":
             self.executor.stop(run_id, "cancelled")
+        else:
+            self._tell_end(row)
         self.bells.ring(run_id, row["thread_id"])
         return row
 

@@ -22,6 +22,7 @@ class MessageDraft:
     Attributes:
         step: Its message_creation step.
         source_id: Id of the LangChain message it is made of.
+        reason: Why it will stay incomplete, where that is known before the run ends.
     """
 
     id: str
@@ -33,6 +34,7 @@ class MessageDraft:
     source_id: str | None = None
     text: str = ""
     refusal: str | None = None
+    reason: str | None = None
 
     def content(self) -> list[dict[str, Any]]:
         """Return the content parts so far."""

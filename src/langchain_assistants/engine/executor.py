@@ -229,10 +229,15 @@ class Executor:
             return await self._settle(row, recorder)
 
     async def _ask_to_cancel(self, row: Row, recorder: RunRecorder) -> None:
-        """Mark the run `cancelling` if nobody has; its caller has just gone away."""
-        changed = await self._workplace.database.write(mark_cancelling(row))
-        if changed is not None:
-            recorder.announce_run(to_run(changed))
+        """Tell that the run is `cancelling`; mark it so if only its caller went away."""
+
+        def mark() -> Transaction[Row]:
+            changed = yield from mark_cancelling(row)
+            return changed or (yield from run_row(row["id"], row["tenant"]))
+
+        asked = await self._workplace.database.write(mark())
+        if asked["status"] == "cancelling":
+            recorder.announce_run(to_run(asked))
 
     async def _settle(self, row: Row, recorder: RunRecorder) -> Row:
         """Find out what became of a run that is no longer this task's."""
@@ -243,6 +248,7 @@ class Executor:
 
         current = await self._workplace.database.read(read())
         if current["attempt"] == row["attempt"] and current["status"] == "cancelling":
+            recorder.announce_run(to_run(current))
             return await recorder.end(Ending(Trigger.CANCEL))
         if not is_terminal(current["status"]) and current["expires_at"] <= now:
             current = await self._workplace.database.write(expire_run(current, now))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
@@ -13,6 +14,8 @@ from anyio.abc import TaskGroup
 from anyio.from_thread import BlockingPortal
 
 from langchain_assistants.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,18 +112,26 @@ class Portal:
         return PortalCall(self._opened().start_task_soon(task), finished)
 
     def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Execute a coroutine function on the portal's loop in the background."""
-        portal = self._opened()
-        assert self._background is not None
-        if threading.current_thread() is self._thread:
-            self._background.start_soon(function)
-            return
-        background = self._background
+        """Execute a coroutine function on the portal's loop in the background.
+
+        An exception in it is logged: it must not end what executes beside it.
+        """
+        portal, background = self._opened(), self._background
+        assert background is not None
+
+        async def guarded() -> None:
+            try:
+                await function()
+            except Exception:
+                logger.exception("background_task_failed")
 
         def begin() -> None:  # start_soon returns what the portal would wait for
-            background.start_soon(function)
+            background.start_soon(guarded)
 
-        portal.call(begin)
+        if threading.current_thread() is self._thread:
+            begin()
+        else:
+            portal.call(begin)
 
     def stop(self) -> None:
         """Cancel what still runs on the loop and end its thread."""

@@ -78,6 +78,7 @@ class RunRecorder:
         self._open_step: StepDraft | None = None
         self._called: StepDraft | None = None
         self._refused_step: StepDraft | None = None
+        self._broken_steps: list[StepDraft] = []
         self._written: list[MessageDraft] = []
         self._unstored_step: StepDraft | None = None
         self._content_filtered = False
@@ -124,8 +125,20 @@ class RunRecorder:
         return self._turn is not None and self._turn.heard
 
     def begin_turn(self) -> None:
-        """Begin a model call, or its next attempt."""
-        self._turn = self._new_turn()
+        """Begin a model call, or its next attempt.
+
+        What listeners have heard of an answer that is begun again (middleware may try
+        another model) stays in the thread, as incomplete.
+        """
+        broken, self._turn = self._turn, self._new_turn()
+        if broken is None:
+            return
+        if broken.message is not None:
+            broken.message.reason = "run_failed"
+            self._written.append(broken.message)
+        if broken.step is not None:
+            broken.describe_heard()
+            self._broken_steps.append(broken.step)
 
     def hear(self, chunk: AIMessageChunk) -> None:
         """Take a piece of the answer as it arrives."""
@@ -407,25 +420,35 @@ class RunRecorder:
             yield from also()
         now = self._workplace.clock()
         newest = len(self._written) - 1
-        rows = [
-            draft.to_row(reason if place == newest else None, now)
+        reasons = [
+            draft.reason or (reason if place == newest else None)
             for place, draft in enumerate(self._written)
+        ]
+        rows = [
+            draft.to_row(why, now)
+            for draft, why in zip(self._written, reasons, strict=True)
         ]
         end = yield from append_messages(self._row["thread_id"], self._end, rows, now)
         messages: list[Message] = []
         for place, draft in enumerate(self._written):
             cut = place == newest
             draft.step.position = self._end + 1 + place
+            ends: StepStatus = status if cut else "completed"
             draft.step.end(
-                status if cut else "completed", now, last_error if cut else None
+                "failed" if draft.reason else ends, now, last_error if cut else None
             )
             yield draft.step.insert()
-            messages.append(draft.ended(reason if cut else None, now))
+            messages.append(draft.ended(reasons[place], now))
+        for step in self._broken_steps:
+            step.position = end
+            step.end("failed", now)
+            yield step.insert()
         return _Stored(end, messages)
 
     def _take(self, stored: _Stored) -> None:
         """Go on from what is committed, and tell of it."""
         written, self._written = self._written, []
+        broken, self._broken_steps = self._broken_steps, []
         self._also = []
         self._unstored_step = None
         self._end = stored.end
@@ -433,6 +456,8 @@ class RunRecorder:
         for draft, message in zip(written, stored.messages, strict=True):
             self._announcer.message_ended(message)
             self._announcer.step_ended(draft.step)
+        for step in broken:
+            self._announcer.step_ended(step)
 
 
 class _Stored(NamedTuple):

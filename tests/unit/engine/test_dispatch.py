@@ -75,19 +75,19 @@ def test_a_reserved_slot_is_nobody_elses(portal: Portal) -> None:
     worker.finish("a")
 
 
-def test_a_run_that_crashes_gives_its_slot_back(portal: Portal) -> None:
+def test_work_that_crashes_gives_its_slot_back_and_ends_nothing_else(
+    portal: Portal, caplog: pytest.LogCaptureFixture
+) -> None:
     worker = Worker(portal)
     dispatcher = InProcessDispatcher(portal, slots=1)
     dispatcher.serve(worker.execute)
     assert dispatcher.reserve()
 
     async def crash() -> None:
-        try:
-            raise ValueError
-        except ValueError:
-            return
+        raise ValueError
 
     dispatcher.start(crash)
     dispatcher.wake("a")
     worker.wait_for("a")
     worker.finish("a")
+    assert [record.message for record in caplog.records] == ["background_task_failed"]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 from tests.conftest import EngineFactory
-from tests.dialogue import Dialogue, ended, heard_text, names
+from tests.dialogue import Dialogue, assert_all_ended, ended, heard_text, names
+from tests.stored import broken_invariants
 
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 from langchain_assistants.types.runs import Run
@@ -185,18 +186,12 @@ def test_every_step_that_was_heard_ends_where_a_budget_ends_the_run(
         talk = Dialogue(engine_factory(model, tools=[add]), executed=[add])
         events = talk.hear("Go", max_completion_tokens=256)
         talk.ask("Bye")
-    found = names(events)
     assert ended(events).status == "incomplete"
+    assert_all_ended(events)
+    assert broken_invariants(talk.engine) == []
     begun = {e.data.id for e in events if e.event == "thread.run.step.created"}
-    finished = {
-        e.data.id
-        for e in events
-        if e.event.startswith("thread.run.step.")
-        and e.event.rsplit(".", 1)[1] in ("completed", "failed", "cancelled", "expired")
-    }
-    assert begun == finished
     assert begun == {step.id for step in talk.steps(ended(events))}
-    assert found.count("thread.message.incomplete") == 1
+    assert names(events).count("thread.message.incomplete") == 1
 
 
 def test_a_filtered_answer_completes_the_run_with_an_incomplete_message(
@@ -216,6 +211,7 @@ def test_a_filtered_answer_completes_the_run_with_an_incomplete_message(
 
 SCHEMA = {
     "name": "Point",
+    "description": "A point of the plane.",
     "schema": {
         "type": "object",
         "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}},
@@ -285,7 +281,9 @@ def test_a_schema_becomes_a_tool_where_the_model_has_no_native_support(
         assert step.usage is not None
         assert step.usage.total_tokens == 15
         talk.ask("Thanks")
-    assert model.calls[0].tool_names == ["Point"]
+    [offered] = model.calls[0].tools
+    assert offered["function"]["name"] == "Point"
+    assert offered["function"]["description"] == "A point of the plane."
     assert model.calls[0].tool_choice == "any"
     assert [m.type for m in model.calls[1].messages] == ["human", "ai", "human"]
 
@@ -370,3 +368,43 @@ def test_text_beside_a_structured_answer_is_not_doubled(
         talk = Dialogue(engine_factory(model))
         talk.ask("Go", response_format=POINT)
     assert json.loads(talk.texts[-1]) == {"x": 1, "y": 2}
+
+
+@both_ways
+def test_a_structured_answer_that_does_not_fit_is_asked_for_again(
+    engine_factory: EngineFactory, streamed: bool
+) -> None:
+    wrong = Reply(
+        tool_calls=[
+            call("Point", {"x": 1, "y": 2}, id="call_1"),
+            call("Point", {"x": 3, "y": 4}, id="call_2"),
+        ],
+        usage=used(10, 5),
+    )
+    right = Reply(tool_calls=[call("Point", {"x": 5, "y": 6})], usage=used(20, 7))
+    with ScriptedChatModel([wrong, right]) as model:
+        talk = Dialogue(engine_factory(model))
+        events = talk.hear("Go", response_format=POINT) if streamed else []
+        run = ended(events) if streamed else talk.ask("Go", response_format=POINT)
+    assert run.status == "completed"
+    assert json.loads(talk.texts[-1]) == {"x": 5, "y": 6}
+    assert run.usage is not None
+    assert (run.usage.prompt_tokens, run.usage.completion_tokens) == (30, 12)
+    assert broken_invariants(talk.engine) == []
+    assert_all_ended(events)
+    expected = ["incomplete", "completed"] if streamed else ["completed"]
+    assert [message.status for message in talk.messages[1:]] == expected
+
+
+def test_a_structured_answer_that_uses_up_its_budget_is_not_asked_for_again(
+    engine_factory: EngineFactory,
+) -> None:
+    wrong = Reply(
+        tool_calls=[call("Point", {"x": 1}), call("Point", {"x": 2})],
+        usage=used(10, 300),
+    )
+    with ScriptedChatModel([wrong]) as model:
+        talk = Dialogue(engine_factory(model))
+        run = talk.ask("Go", response_format=POINT, max_completion_tokens=256)
+    assert run.status == "incomplete"
+    assert reason(run) == "max_completion_tokens"

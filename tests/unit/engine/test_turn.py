@@ -9,7 +9,15 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from tests.conftest import EngineFactory
-from tests.dialogue import Dialogue, ended, heard_text, names, open_calls
+from tests.dialogue import (
+    Dialogue,
+    assert_all_ended,
+    ended,
+    heard_text,
+    names,
+    open_calls,
+)
+from tests.stored import broken_invariants
 
 from langchain_assistants.testing import Reply, ScriptedChatModel, call, malformed_call
 from langchain_assistants.types.events import RunEvent
@@ -214,7 +222,7 @@ def test_one_function_called_several_times_in_one_answer(
 
 
 def test_deltas_add_up_to_the_stored_message(engine_factory: EngineFactory) -> None:
-    text = "The  quick\nbrown fox – jumps."
+    text = "The  quick\nbrown fox, žluťoučký, jumps."
     with ScriptedChatModel([text]) as model:
         talk = Dialogue(engine_factory(model))
         events = talk.hear("Go")
@@ -306,10 +314,31 @@ def test_every_step_and_message_that_began_has_ended(
     answer = Reply("Let me see.", tool_calls=[call("add", {"a": 1, "b": 2})])
     with ScriptedChatModel([answer, "3"]) as model:
         talk = Dialogue(engine_factory(model, tools=[add]), executed=[add])
-        found = names(talk.hear("Go"))
-    for kind in ("run.step", "message"):
-        created = found.count(f"thread.{kind}.created")
-        assert created == found.count(f"thread.{kind}.completed") > 0
+        assert_all_ended(talk.hear("Go"))
+
+
+def test_an_answer_that_another_model_begins_again_stays_as_incomplete(
+    engine_factory: EngineFactory,
+) -> None:
+    broken = Reply(
+        "Half of",
+        tool_calls=[call("add", {"a": 1, "b": 2}, id="call_1")],
+        error=ValueError("broken"),
+    )
+    with ScriptedChatModel([broken]) as first, ScriptedChatModel(["Whole."]) as second:
+        engine = engine_factory(first, tools=[add], model_fallbacks=[second])
+        talk = Dialogue(engine, executed=[add])
+        events = talk.hear("Go")
+        run = ended(events)
+    assert run.status == "completed"
+    assert_all_ended(events)
+    assert broken_invariants(engine) == []
+    cut, whole = talk.messages[1:]
+    assert (cut.text, cut.status) == ("Half of", "incomplete")
+    assert (whole.text, whole.status) == ("Whole.", "completed")
+    statuses = [step.status for step in talk.steps(run)]
+    assert statuses == ["failed", "failed", "completed"]
+    assert talk.outputs(run) == [None]
 
 
 def test_content_blocks_are_heard_and_stored_as_text(
