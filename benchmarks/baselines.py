@@ -40,7 +40,9 @@ ASYNC_SHIPPED = "AsyncSqliteSaver"
 ASYNC_TUNED = "AsyncSqliteSaver, tuned"
 LEGEND = (
     "Baselines are create_agent with LangGraph's savers as shipped, or tuned to what "
-    "the engine does by default: synchronous=NORMAL, durability=sync."
+    "the engine does by default: synchronous=NORMAL, durability=sync. Long threads "
+    "hold the same conversation on both sides, a tool call for every two messages; the "
+    "engine shows the model the newest 100 messages, create_agent shows it all."
 )
 
 # Tokens, and the steps of the agent: what a run's events hold as well.

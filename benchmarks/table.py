@@ -120,7 +120,8 @@ def markdown(rows: Iterable[Row], on: dict[str, Any]) -> str:
     ]
     packages = ", ".join(f"{name} {on[name]}" for name in _PACKAGES)
     note = (
-        f"Medians of one interleaved run on {on['date']}: {on['cores']} cores, "
+        f"Medians (of cold processes the best) of one interleaved run on {on['date']}: "
+        f"{on['cores']} cores, load {on['load']} at its start, "
         f"Python {on['python']}, SQLite {on['sqlite']}, {packages}. "
         "The model answers at once, so this is overhead only; `make bench` repeats it. "
         f"{LEGEND}"

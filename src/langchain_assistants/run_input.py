@@ -20,7 +20,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from langchain_assistants.errors import ConfigurationError, InvalidRequestError
+from langchain_assistants.errors import InvalidRequestError
 
 logger = logging.getLogger(__name__)
 
@@ -329,27 +329,3 @@ def _as_text(value: Any) -> str:
     if isinstance(value, Mapping | list):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
-
-
-def tools_to_run(tools: Sequence[Any], run_tools: bool | Sequence[Any]) -> list[Any]:
-    """Return the tools to execute: those given, a list of its own, or none.
-
-    Raises:
-        ConfigurationError: A tool to execute is only a schema.
-    """
-    if run_tools is False:
-        return []
-    own = [tool for tool in tools if not _is_hosted(tool)]
-    executed = own if run_tools is True else list(run_tools)
-    for tool in executed:
-        is_schema = isinstance(tool, type | Mapping | BaseModel)
-        if is_schema and not isinstance(tool, BaseTool):
-            raise ConfigurationError(
-                f"run_tools needs implementations, but {tool!r} only describes a tool; "
-                "give a function or a LangChain tool."
-            )
-    return executed
-
-
-def _is_hosted(tool: Any) -> bool:
-    return isinstance(tool, Mapping) and tool.get("type") not in (None, "function")

@@ -151,18 +151,16 @@ def tools_to_run(tools: Sequence[Any], run_tools: bool | Sequence[Any]) -> list[
     """
     if run_tools is False:
         return []
-    if run_tools is not True:
-        return list(run_tools)
-    for tool in tools:
+    own = [tool for tool in tools if not _is_hosted(tool)]
+    executed = own if run_tools is True else list(run_tools)
+    for tool in executed:
         is_schema = isinstance(tool, type | Mapping | BaseModel)
         if is_schema and not isinstance(tool, BaseTool):
-            if _is_hosted(tool):
-                continue
             raise ConfigurationError(
-                f"run_tools=True needs implementations, but {tool!r} only describes a "
-                "tool; give a function or a LangChain tool, or list run_tools=[...]."
+                f"run_tools needs implementations, but {tool!r} only describes a tool; "
+                "give a function or a LangChain tool."
             )
-    return [tool for tool in tools if not _is_hosted(tool)]
+    return executed
 
 
 def _is_hosted(tool: Any) -> bool:

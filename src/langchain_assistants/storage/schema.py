@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 HEAD = "0001"
 """The newest revision; known here so that opening a current file needs no Alembic."""
 
+_OURS = {"assistants", "threads", "runs"}
+
 
 def revision_of(path: str, *, timeout: float = 5.0) -> str | None:
     """Return the revision of a SQLite file, or None of an empty or new one.
@@ -33,7 +35,7 @@ def revision_of(path: str, *, timeout: float = 5.0) -> str | None:
                     "SELECT name FROM sqlite_master WHERE type = 'table'"
                 )
             }
-            if "alembic_version" in names:
+            if "alembic_version" in names and names >= _OURS:
                 row = connection.execute(
                     "SELECT version_num FROM alembic_version"
                 ).fetchone()
@@ -42,7 +44,7 @@ def revision_of(path: str, *, timeout: float = 5.0) -> str | None:
             connection.close()
     except sqlite3.Error as error:
         raise StorageError(f"Cannot read the database {path}: {error}.") from error
-    if names & {"assistants", "threads", "runs"}:
+    if names & {*_OURS, "alembic_version"}:
         raise StorageError(
             f"The database {path} holds tables of the same names that were not made by "
             "langchain-assistants; give it a file of its own."
