@@ -6,6 +6,7 @@ Without a listener nothing is built. What is true of the run is not decided here
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from langchain_assistants.engine.drafts import MessageDraft
@@ -30,7 +31,7 @@ class Announcer:
         """Whether anybody may hear."""
         return self._log is not None
 
-    def emit(self, event: EventName, data: WireObject | None) -> None:
+    def emit(self, event: EventName, data: WireObject) -> None:
         """Emit an event as it is."""
         if self._log is not None:
             self._log.emit(event, data)
@@ -68,44 +69,53 @@ class Announcer:
 
     def text(self, message_id: str, piece: str, *, first: bool) -> None:
         """Tell a piece of text; the first one carries the empty annotations."""
-        if self._log is None:
-            return
-        text: dict[str, Any] = {"value": piece}
-        if first:
-            text["annotations"] = []
-        self._message_delta(message_id, {"type": "text", "text": text})
+        if self._log is not None:
+            delta = partial(_text_delta, message_id, piece, first)
+            self._log.emit("thread.message.delta", delta)
 
     def refusal(self, message_id: str, piece: str) -> None:
         """Tell a refusal."""
         if self._log is not None:
-            self._message_delta(message_id, {"type": "refusal", "refusal": piece})
+            part = {"index": 0, "type": "refusal", "refusal": piece}
+            delta = partial(_message_delta, message_id, part)
+            self._log.emit("thread.message.delta", delta)
 
     def call_begun(self, step_id: str, index: int, call_id: str, name: str) -> None:
         """Tell of a function call; id and name are told once."""
         if self._log is not None:
             function = {"name": name, "arguments": ""}
-            self._call_delta(step_id, {"index": index, "id": call_id}, function)
+            delta = partial(_call_delta, step_id, index, function, id=call_id)
+            self._log.emit("thread.run.step.delta", delta)
 
     def call_arguments(self, step_id: str, index: int, piece: str) -> None:
         """Tell a piece of a call's arguments."""
         if self._log is not None:
-            self._call_delta(step_id, {"index": index}, {"arguments": piece})
+            delta = partial(_call_delta, step_id, index, {"arguments": piece})
+            self._log.emit("thread.run.step.delta", delta)
 
-    # A delta is validated as a whole: built object by object it costs three times that,
-    # and there is one for each token.
 
-    def _message_delta(self, message_id: str, part: dict[str, Any]) -> None:
-        part["index"] = 0
-        delta = {"id": message_id, "delta": {"content": [part]}}
-        self.emit("thread.message.delta", MessageDelta.model_validate(delta))
+# A delta is validated as a whole: built object by object it costs three times that.
 
-    def _call_delta(
-        self, step_id: str, call: dict[str, Any], function: dict[str, Any]
-    ) -> None:
-        call |= {"type": "function", "function": function}
-        details = {"type": "tool_calls", "tool_calls": [call]}
-        delta = {"id": step_id, "delta": {"step_details": details}}
-        self.emit("thread.run.step.delta", RunStepDelta.model_validate(delta))
+
+def _text_delta(message_id: str, piece: str, first: bool) -> MessageDelta:
+    text: dict[str, Any] = {"value": piece}
+    if first:
+        text["annotations"] = []
+    return _message_delta(message_id, {"index": 0, "type": "text", "text": text})
+
+
+def _message_delta(message_id: str, part: dict[str, Any]) -> MessageDelta:
+    return MessageDelta.model_validate({"id": message_id, "delta": {"content": [part]}})
+
+
+def _call_delta(
+    step_id: str, index: int, function: dict[str, Any], **begun: str
+) -> RunStepDelta:
+    call = {"index": index, "type": "function", "function": function, **begun}
+    details = {"type": "tool_calls", "tool_calls": [call]}
+    return RunStepDelta.model_validate(
+        {"id": step_id, "delta": {"step_details": details}}
+    )
 
 
 def function_call(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain.agents.middleware import (
@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langgraph.errors import GraphBubbleUp
+from langgraph.types import TracePolicy, omit_payload
 
 from langchain_assistants.engine.provider_errors import is_transient, retry_after
 from langchain_assistants.engine.recorder import RunRecorder
@@ -76,16 +77,20 @@ class Attempts:
 class AttemptsMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     """Attempts as the innermost middleware, where the user has some around it."""
 
+    trace_policy = TracePolicy(
+        process_inputs=omit_payload, process_outputs=omit_payload
+    )
+
     def __init__(self, attempts: Attempts) -> None:
         """Take the attempts."""
         super().__init__()
         self._attempts = attempts
 
-    async def awrap_model_call(
+    def awrap_model_call(
         self, request: ModelRequest[Any], handler: ModelHandler
-    ) -> ModelResponse[Any]:
+    ) -> Coroutine[Any, Any, ModelResponse[Any]]:
         """Ask the model."""
-        return await self._attempts.ask(request, handler)
+        return self._attempts.ask(request, handler)
 
 
 async def _ask_once(

@@ -28,7 +28,11 @@ from langchain_assistants.engine.steps import Steps
 from langchain_assistants.engine.threads import Threads
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
-from langchain_assistants.errors import ConfigurationError, not_available
+from langchain_assistants.errors import (
+    ConfigurationError,
+    StorageError,
+    not_available,
+)
 from langchain_assistants.settings import Settings
 from langchain_assistants.storage.schema import migrate
 from langchain_assistants.storage.sqlite import SQLiteDatabase
@@ -245,7 +249,14 @@ def _open(url: str, settings: Settings) -> SQLiteDatabase:
     path = parsed.database or ":memory:"
     if path != ":memory:":
         path = os.fspath(Path(path).expanduser().absolute())
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(path).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"Cannot open the database {path}: {folder} is not a writable "
+                f"directory ({error.strerror})."
+            ) from error
     return open_sqlite(path, settings)
 
 

@@ -6,9 +6,19 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
+from typing import NamedTuple, TypeAlias
 
 from langchain_assistants.types.base import WireObject
 from langchain_assistants.types.events import EventName, RunEvent
+
+EventData: TypeAlias = WireObject | Callable[[], WireObject]
+"""The object of an event, or a function that makes it."""
+
+
+class _Numbered(NamedTuple):
+    name: EventName
+    data: EventData
+    number: int
 
 
 class EventLog:
@@ -21,15 +31,21 @@ class EventLog:
     def __init__(self, attempt: int = 1) -> None:
         """Begin an empty log."""
         self.attempt = attempt
-        self._events: list[RunEvent] = []
-        self._listeners: list[Callable[[RunEvent | None], None]] = []
+        self._events: list[_Numbered] = []
+        self._listeners: list[Callable[[_Numbered | None], None]] = []
         self._lock = threading.Lock()
         self._ended = False
 
-    def emit(self, event: EventName, data: WireObject | None) -> None:
-        """Number an event and hand it to the listeners."""
+    def emit(self, event: EventName, data: EventData) -> None:
+        """Number an event and hand it to the listeners.
+
+        Args:
+            event: The wire's name.
+            data: The object, or what makes it: there is a delta for each token, and
+                thousands of objects that are kept cost more than making each again.
+        """
         with self._lock:
-            item = RunEvent(event, data, f"{self.attempt}.{len(self._events) + 1}")
+            item = _Numbered(event, data, len(self._events) + 1)
             self._events.append(item)
             for listen in self._listeners:
                 listen(item)
@@ -42,7 +58,11 @@ class EventLog:
                 listen(None)
             self._listeners.clear()
 
-    def _join(self, listen: Callable[[RunEvent | None], None]) -> None:
+    def _event(self, item: _Numbered) -> RunEvent:
+        data = item.data if isinstance(item.data, WireObject) else item.data()
+        return RunEvent(item.name, data, f"{self.attempt}.{item.number}")
+
+    def _join(self, listen: Callable[[_Numbered | None], None]) -> None:
         with self._lock:
             for item in self._events:
                 listen(item)
@@ -51,7 +71,7 @@ class EventLog:
             else:
                 self._listeners.append(listen)
 
-    def _leave(self, listen: Callable[[RunEvent | None], None]) -> None:
+    def _leave(self, listen: Callable[[_Numbered | None], None]) -> None:
         with self._lock:
             if listen in self._listeners:
                 self._listeners.remove(listen)
@@ -59,9 +79,9 @@ class EventLog:
     async def follow(self) -> AsyncGenerator[RunEvent, None]:
         """Yield every event until the run stops, on the caller's loop."""
         loop = asyncio.get_running_loop()
-        arrived: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+        arrived: asyncio.Queue[_Numbered | None] = asyncio.Queue()
 
-        def listen(item: RunEvent | None) -> None:
+        def listen(item: _Numbered | None) -> None:
             try:
                 here = asyncio.get_running_loop() is loop
             except RuntimeError:
@@ -74,16 +94,16 @@ class EventLog:
         self._join(listen)
         try:
             while (item := await arrived.get()) is not None:
-                yield item
+                yield self._event(item)
         finally:
             self._leave(listen)
 
     def follow_blocking(self) -> Generator[RunEvent, None, None]:
         """Yield every event until the run stops, blocking the caller's thread."""
-        arrived: queue.SimpleQueue[RunEvent | None] = queue.SimpleQueue()
+        arrived: queue.SimpleQueue[_Numbered | None] = queue.SimpleQueue()
         self._join(arrived.put)
         try:
             while (item := arrived.get()) is not None:
-                yield item
+                yield self._event(item)
         finally:
             self._leave(arrived.put)

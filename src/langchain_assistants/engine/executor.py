@@ -229,7 +229,7 @@ class Executor:
             return await self._settle(row, recorder)
 
     async def _ask_to_cancel(self, row: Row, recorder: RunRecorder) -> None:
-        """Tell that the run is `cancelling`; mark it so if only its caller went away."""
+        """Tell that the run is `cancelling`; mark it so if its caller went away."""
 
         def mark() -> Transaction[Row]:
             changed = yield from mark_cancelling(row)

@@ -302,7 +302,7 @@ class RunRecorder:
 
     # Transactions.
 
-    async def commit(self, *queries: Query) -> bool:
+    async def commit(self, checkpoint: Callable[[], Query]) -> bool:
         """Store an answer with tool calls, together with a checkpoint.
 
         A final answer joins the transaction that ends the run instead.
@@ -316,13 +316,14 @@ class RunRecorder:
         step, row = self._unstored_step, self._row
         if step is None:
             return False
+        encoded = checkpoint()
 
         def store() -> Transaction[_Stored]:
             yield from fence(row["id"], row["attempt"], self.tokens)
             stored = yield from self._store("completed", None, None)
             step.position = stored.end
             yield step.insert()
-            yield from each(queries)
+            yield encoded
             return stored
 
         self._take(await self._workplace.database.write(store()))

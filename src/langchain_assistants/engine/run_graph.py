@@ -6,7 +6,7 @@ It knows models, tools and hooks; what they did is recorded by the run's recorde
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -32,7 +32,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt.tool_node import ToolCallRequest
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, TracePolicy, interrupt, omit_payload
 
 from langchain_assistants.engine.attempts import (
     Attempts,
@@ -93,9 +93,15 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
     """Prepares model calls and guards tool calls; the outermost middleware.
 
     It has wrap hooks only: a before or after hook would add a superstep to each turn.
-    Where nothing lies between, it asks the model itself: each hook more costs four
-    changes of thread a model call (LangChain traces them).
+    Where nothing lies between, it asks the model itself. LangChain traces each hook,
+    and that costs one that is a coroutine function two changes of thread a call, traced
+    or not: hence plain functions that return the coroutine.
     """
+
+    # What they were given is in the spans of the model and the tools.
+    trace_policy = TracePolicy(
+        process_inputs=omit_payload, process_outputs=omit_payload
+    )
 
     def __init__(self, attempts: Attempts | None) -> None:
         """Take the attempts, unless a middleware of their own makes them."""
@@ -107,10 +113,21 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         """The name in traces."""
         return "run"
 
-    async def awrap_model_call(
+    def awrap_model_call(
+        self, request: ModelRequest[RunContext], handler: ModelHandler
+    ) -> Coroutine[Any, Any, ModelResponse[Any] | ExtendedModelResponse[Any]]:
+        """Ask the run's model as the run says, and record the answer."""
+        return self._ask(request, handler)
+
+    def awrap_tool_call(
+        self, request: ToolCallRequest, handler: _ToolHandler
+    ) -> Coroutine[Any, Any, _ToolResult]:
+        """Answer a call: by the tool, the ledger, the caller, or with an error."""
+        return self._call(request, handler)
+
+    async def _ask(
         self, request: ModelRequest[RunContext], handler: ModelHandler
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
-        """Ask the run's model as the run says, and record the answer."""
         run: RunContext = request.runtime.context
         prepared = _prepared(request, run)
         try:
@@ -135,10 +152,9 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
             return response
         return ExtendedModelResponse(response, Command(update={"jump_to": "end"}))
 
-    async def awrap_tool_call(
+    async def _call(
         self, request: ToolCallRequest, handler: _ToolHandler
     ) -> _ToolResult:
-        """Answer a call: by the tool, the ledger, the caller, or with an error."""
         run: RunContext = request.runtime.context  # type: ignore[assignment]
         recorder, call = run.recorder, request.tool_call
         call_id, name = call["id"] or "", call["name"]

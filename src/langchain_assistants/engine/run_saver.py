@@ -81,8 +81,8 @@ class ExecutingRun(Protocol):
     history: Mapping[str, BaseMessage]
     """The messages that the run found, by id: a checkpoint holds only their ids."""
 
-    async def commit(self, *queries: Query) -> bool:
-        """Store what the run has to store, with these; False if it had nothing."""
+    async def commit(self, checkpoint: Callable[[], Query]) -> bool:
+        """Store what the run has to store, with this; False if it had nothing."""
         ...
 
 
@@ -190,7 +190,10 @@ class RunSaver(BaseCheckpointSaver[int]):
             checkpoint.copy(), get_checkpoint_metadata(config, metadata), parent_id
         )
         run = self._runs.get(thread_id)
-        stored = run is not None and await run.commit(self._put(thread_id, namespace))
+        # Encoded only if it is stored: one checkpoint of five in a turn is.
+        stored = run is not None and await run.commit(
+            lambda: self._put(thread_id, namespace)
+        )
         if not stored and (self._keep or run is None):
             await self._write(self._put(thread_id, namespace))
         return _config(thread_id, namespace, checkpoint["id"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,15 +79,17 @@ def migrate(path: str, *, timeout: float = 5.0) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        # Past SQLAlchemy: the mode cannot change inside the transaction it would begin.
+        with closing(sqlite3.connect(path, timeout=timeout)) as plain:
+            plain.execute("PRAGMA journal_mode=WAL")
         with engine.begin() as connection:
             command.upgrade(configuration(connection), "head")
     except CommandError as error:
         raise newer_schema(path) from error
-    except exc.OperationalError as error:
+    except (sqlite3.OperationalError, exc.OperationalError) as error:
+        reported = error.orig if isinstance(error, exc.OperationalError) else error
         raise StorageError(
-            f"Cannot migrate the database {path}: {error.orig}."
+            f"Cannot migrate the database {path}: {reported}."
         ) from error
     finally:
         engine.dispose()

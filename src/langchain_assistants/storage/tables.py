@@ -158,7 +158,9 @@ runs = Table(
     ),
     Index(
         "ix_runs_waiting",
+        # `head` is constant here; without it SQLite prefers the index of all runs.
         "thread_id",
+        "head",
         "seq",
         sqlite_where=WAITING,
         postgresql_where=WAITING,

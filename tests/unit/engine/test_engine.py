@@ -77,7 +77,7 @@ def test_an_option_of_a_later_version_says_so(option: str, tmp_path: Path) -> No
     with pytest.raises(ConfigurationError) as error:
         AssistantsEngine(f"sqlite:///{path}", **{option: "x"})
     assert str(error.value).startswith(
-        f"AssistantsEngine({option}=...) is not available in langchain-assistants "
+        f"AssistantsEngine({option}=...) is not available in this version of "
     )
     assert not path.exists()
 

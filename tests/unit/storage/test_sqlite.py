@@ -28,7 +28,7 @@ from tests.conversations import TIMEOUT
 CREATE = Statement(text("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)"))
 INSERT = Statement(text("INSERT INTO notes VALUES (:p_id, :p_body)"))
 SELECT = Statement(text("SELECT id FROM notes ORDER BY id"))
-BROKEN = Statement(text("SELECT nothing FROM nowhere"))
+BROKEN = Statement(text("SELECT id FROM nowhere"))
 
 
 def ids() -> Transaction[list[int]]:

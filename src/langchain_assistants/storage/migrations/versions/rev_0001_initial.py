@@ -152,7 +152,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_runs_waiting",
         "runs",
-        ["thread_id", "seq"],
+        ["thread_id", "head", "seq"],
         unique=False,
         sqlite_where=WAITING,
         postgresql_where=WAITING,

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from langchain_assistants import AssistantsEngine
+from langchain_assistants.testing import Reply, ScriptedChatModel, call
+from tests.conftest import EngineFactory
+from tests.conversations import assistant_with, hosted, thread_with, user, wait
+from tests.stored import rows, seed_messages
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 3, 7])
+def test_pages_never_repeat_or_skip(
+    engine_factory: EngineFactory, order: str, limit: int
+) -> None:
+    engine = engine_factory()
+    thread = thread_with(engine, *(f"{n}" for n in range(20)))
+    there = [m.id for m in engine.messages.list(thread.id, order="asc", limit=100)]
+    removed = {there[5], there[14]}
+    found: list[str] = []
+    page = engine.messages.list(thread.id, order=order, limit=limit)  # type: ignore[arg-type]
+    turned = 0
+    while True:
+        found += [message.id for message in page.data]
+        if not page.has_next_page():
+            break
+        # Meanwhile others write, and delete what has not been reached or has been.
+        engine.messages.create(thread.id, **user(f"new {turned}"))
+        for message_id in sorted(removed):
+            if message_id not in (page.last_id, *found) and turned == 0:
+                engine.messages.delete(message_id)
+        page = page.get_next_page()
+        turned += 1
+    assert len(found) == len(set(found))
+    stays = [id for id in there if id not in removed]
+    wanted = stays if order == "asc" else stays[::-1]
+    assert [id for id in found if id in stays] == wanted
+
+
+def ping(q: str) -> str:
+    """Answer."""
+    return f"pong {q}"
+
+
+def turn_cost(engine: AssistantsEngine, seeded: int) -> tuple[list[str], int]:
+    """Return the statements of a turn with a tool call, without their values."""
+    assistant = engine.assistants.create(model="m", tools=[hosted("ping")])
+    thread = thread_with(engine)
+    seed_messages(engine, thread.id, seeded)
+    run_turn(engine, thread.id, assistant.id)  # what is prepared once
+    statements: list[str] = []
+    engine.database.trace(statements.append)
+    run_turn(engine, thread.id, assistant.id)
+    engine.database.trace(None)
+    for statement in statements:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            plan = rows(engine, f"EXPLAIN QUERY PLAN {statement}")
+            details = [row["detail"] for row in plan]
+            assert not any(
+                detail.startswith(("SCAN messages", "SCAN runs", "SCAN threads"))
+                or "TEMP B-TREE" in detail
+                for detail in details
+            ), (statement[:200], details)
+    return [s.split()[0] for s in statements], sum(map(len, statements))
+
+
+def run_turn(engine: AssistantsEngine, thread_id: str, assistant_id: str) -> None:
+    engine.messages.create(thread_id, **user("And now?"))
+    run = engine.runs.create(thread_id, assistant_id=assistant_id)
+    assert wait(engine, run).status == "completed"
+
+
+def test_turn_cost_does_not_grow_with_the_thread(
+    engine_factory: EngineFactory,
+) -> None:
+    def model() -> ScriptedChatModel:
+        asks = Reply(tool_calls=[call("ping", {"q": "x"})])
+        return ScriptedChatModel([asks, "Done."] * 2)
+
+    small_model, large_model = model(), model()
+    small = turn_cost(engine_factory(small_model, tools=[ping]), 100)
+    large = turn_cost(engine_factory(large_model, tools=[ping]), 20_000)
+    # Looking at the run while it executes is the caller's, and a matter of time.
+    assert writes(large[0]) == writes(small[0])
+    assert abs(len(large[0]) - len(small[0])) <= 4
+    assert large[1] < 1.1 * small[1]
+    prompts = [len(m.calls[-1].messages) for m in (small_model, large_model)]
+    assert prompts[0] == prompts[1]
+
+
+def writes(statements: list[str]) -> list[str]:
+    return [verb for verb in statements if verb != "SELECT"]
+
+
+def test_a_list_of_a_long_thread_reads_one_page(engine_factory: EngineFactory) -> None:
+    engine = engine_factory()
+    thread, _ = thread_with(engine), assistant_with(engine)
+    seed_messages(engine, thread.id, 20_000)
+    statements: list[str] = []
+    engine.database.trace(statements.append)
+    page = engine.messages.list(thread.id, limit=20, after=f"msg_{thread.id}_00010000")
+    engine.database.trace(None)
+    assert page.data[0].text == "Seeded message 9999."
+    assert len(statements) == 3
+    [plan] = rows(engine, f"EXPLAIN QUERY PLAN {statements[-1]}")
+    assert plan["detail"].startswith("SEARCH messages USING PRIMARY KEY")
