@@ -11,11 +11,13 @@ from typing import Any
 
 from langchain_assistants.engine.drafts import MessageDraft
 from langchain_assistants.engine.events import EventLog
+from langchain_assistants.engine.run_rows import to_run
 from langchain_assistants.engine.step_rows import StepDraft
+from langchain_assistants.storage.database import Row
 from langchain_assistants.types.base import WireObject
 from langchain_assistants.types.events import EventName, MessageDelta, RunStepDelta
 from langchain_assistants.types.messages import Message
-from langchain_assistants.types.runs import Run
+from langchain_assistants.types.runs import RunStatus
 
 
 class Announcer:
@@ -36,9 +38,11 @@ class Announcer:
         if self._log is not None:
             self._log.emit(event, data)
 
-    def run(self, run: Run) -> None:
-        """Tell a run's new status."""
-        self.emit(f"thread.run.{run.status}", run)  # type: ignore[arg-type]
+    def run(self, row: Row, *, status: RunStatus | None = None) -> None:
+        """Tell a run's new status, or another one than its row has."""
+        if self._log is not None:
+            run = to_run(row, status=status)
+            self.emit(f"thread.run.{run.status}", run)  # type: ignore[arg-type]
 
     def step_begun(self, draft: StepDraft) -> None:
         """Tell of a new step."""

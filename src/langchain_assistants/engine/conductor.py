@@ -192,8 +192,8 @@ class Conductor:
             return
         announcer = Announcer(log, row["assistant_id"])
         if row["status"] == "cancelled":
-            announcer.run(to_run(row, status="cancelling"))
-        announcer.run(to_run(row))
+            announcer.run(row, status="cancelling")
+        announcer.run(row)
         log.end()
 
     # In a caller's context.

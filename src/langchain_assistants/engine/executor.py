@@ -140,7 +140,7 @@ class Executor:
             announcer,
             structured_tools=structured_tool_names(settings.response_format),
         )
-        announcer.run(to_run(row))
+        announcer.run(row)
         loop = asyncio.get_running_loop()
         task = loop.create_task(
             self._drive(row, settings, recorder, config, tools), name=row["id"]
@@ -237,7 +237,7 @@ class Executor:
 
         asked = await self._workplace.database.write(mark())
         if asked["status"] == "cancelling":
-            recorder.announce_run(to_run(asked))
+            recorder.announce_run(asked)
 
     async def _settle(self, row: Row, recorder: RunRecorder) -> Row:
         """Find out what became of a run that is no longer this task's."""
@@ -248,11 +248,11 @@ class Executor:
 
         current = await self._workplace.database.read(read())
         if current["attempt"] == row["attempt"] and current["status"] == "cancelling":
-            recorder.announce_run(to_run(current))
+            recorder.announce_run(current)
             return await recorder.end(Ending(Trigger.CANCEL))
         if not is_terminal(current["status"]) and current["expires_at"] <= now:
             current = await self._workplace.database.write(expire_run(current, now))
-        recorder.announce_run(to_run(current))
+        recorder.announce_run(current)
         return current
 
     async def _release(self, row: Row) -> None:

@@ -24,7 +24,6 @@ from langchain_assistants.engine.run_changes import (
     fence,
     require_action,
 )
-from langchain_assistants.engine.run_rows import to_run
 from langchain_assistants.engine.run_settings import RunSettings
 from langchain_assistants.engine.step_rows import StepDraft, record_output
 from langchain_assistants.engine.transitions import Trigger
@@ -32,7 +31,6 @@ from langchain_assistants.engine.turn import Turn
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.storage.database import Query, Row, Transaction, each, to_json
 from langchain_assistants.types.messages import Message
-from langchain_assistants.types.runs import Run
 
 
 class RunRecorder:
@@ -350,7 +348,7 @@ class RunRecorder:
             )
 
         stopped = await self._workplace.database.write(store())
-        self._announcer.run(to_run(stopped))
+        self._announcer.run(stopped)
         return stopped
 
     async def end(self, ending: Ending) -> Row:
@@ -386,12 +384,12 @@ class RunRecorder:
         self._take(stored)
         if step is not None:
             self._announcer.step_ended(step)
-        self._announcer.run(to_run(row))
+        self._announcer.run(row)
         return row
 
-    def announce_run(self, run: Run) -> None:
+    def announce_run(self, row: Row) -> None:
         """Tell a status that somebody else gave the run."""
-        self._announcer.run(run)
+        self._announcer.run(row)
 
     def _take_cut_answer(self, turn: Turn) -> None:
         """Take what was heard of an answer that will not be finished."""
