@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import pytest
 from langchain_core.language_models.chat_models import BaseChatModel
 from tests.conftest import EngineFactory
+from tests.langchain.stage import Stage
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.testing import ScriptedChatModel
@@ -59,6 +60,12 @@ def make_assistant(engine_factory: EngineFactory) -> Iterator[MakeAssistant]:
     yield make
     for model in models:
         model.assert_consumed()
+
+
+@pytest.fixture
+def stage(engine_factory: EngineFactory) -> Stage:
+    """An assistant whose every request is seen."""
+    return Stage(engine_factory)
 
 
 @pytest.fixture(params=["sync", "async"])

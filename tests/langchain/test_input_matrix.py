@@ -4,9 +4,8 @@ one, in sync and in async. LangChain's own classes drop many of them.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,86 +13,16 @@ from langchain_core.messages import (
     AIMessage,
     HumanMessage,
     SystemMessage,
-    ToolMessage,
 )
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
-from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.stage import Seen, Stage
 
-from langchain_assistants import AssistantRunnable, OpenAIAssistantRunnable
-from langchain_assistants.errors import InvalidRequestError, NotFoundError, RunFailed
+from langchain_assistants.errors import InvalidRequestError, RunFailed
 from langchain_assistants.run_input import KNOWN_KEYS
 from langchain_assistants.testing import ScriptedChatModel
-from langchain_assistants.testing.script import ModelCall
-from langchain_assistants.types.messages import Message
-from langchain_assistants.types.runs import Run
-from langchain_assistants.types.threads import Thread
-
-
-@dataclass
-class Stage:
-    """An assistant whose model is made for each run, so that one sees for what."""
-
-    factory: EngineFactory
-    made: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.model = ScriptedChatModel(respond=lambda messages, asked: "4.")
-        self.engine = self.factory(chat_model=self._make)
-        self.assistant = AssistantRunnable.create_assistant(
-            "Tutor", "You teach arithmetic.", [add], "gpt-4o", engine=self.engine
-        )
-
-    def _make(self, name: str, **params: Any) -> ScriptedChatModel:
-        self.made.append((name, params))
-        fields = {k: v for k, v in params.items() if k != "reasoning_effort"}
-        return self.model.model_copy(update=fields)
-
-    def existing_thread(self) -> str:
-        return self.engine.threads.create(
-            messages=[
-                {"role": "user", "content": "What is 1 + 1?"},
-                {"role": "assistant", "content": "2."},
-            ]
-        ).id
-
-    def seen(self, answer: list[Message]) -> Seen:
-        engine, last = self.engine, answer[-1]
-        assert last.run_id is not None
-        users = [m for m in engine.messages.list(last.thread_id) if m.role == "user"]
-        return Seen(
-            users,
-            engine.threads.retrieve(last.thread_id),
-            engine.runs.retrieve(last.run_id),
-            self.model.calls[-1],
-            self.made[-1],
-        )
-
-
-@dataclass
-class Seen:
-    """What an invocation left behind."""
-
-    users: list[Message]
-    thread: Thread
-    run: Run
-    call: ModelCall
-    made: tuple[str, dict[str, Any]]
-
-    @property
-    def message(self) -> Message:
-        return self.users[0]
-
-    @property
-    def system(self) -> str:
-        return self.call.messages[0].text
-
-
-@pytest.fixture
-def stage(engine_factory: EngineFactory) -> Stage:
-    return Stage(engine_factory)
 
 
 @dataclass(frozen=True)
@@ -447,144 +376,6 @@ async def test_a_bound_thread_holds_for_every_form_of_input(
     second = stage.seen(await ask(bound, [HumanMessage("Two")]))
     assert first.thread.id == second.thread.id
     assert second.run.temperature == 0.5
-
-
-# What is refused.
-
-
-@pytest.mark.parametrize(
-    ("key", "near"),
-    [("thread", "thread_id"), ("contents", "content"), ("temprature", "temperature")],
-)
-async def test_an_unknown_key_names_the_nearest_one(
-    stage: Stage, ask: Ask, key: str, near: str
-) -> None:
-    with pytest.raises(TypeError, match=f"'{key}': did you mean '{near}'"):
-        await ask(stage.assistant, {"content": "Hi", key: "x"})
-    assert list(stage.engine.threads.list()) == []
-
-
-async def test_a_key_like_no_other_is_unknown_without_a_guess(
-    stage: Stage, ask: Ask
-) -> None:
-    with pytest.raises(TypeError, match="'zzz': it is none of an assistant's"):
-        await ask(stage.assistant, {"content": "Hi", "zzz": 1})
-
-
-async def test_messages_is_no_key_of_the_input(stage: Stage, ask: Ask) -> None:
-    for given in ({"messages": []}, {"messages": [HumanMessage("Hi")]}):
-        with pytest.raises(TypeError, match="'messages'"):
-            await ask(stage.assistant, given)
-    with pytest.raises(TypeError, match="'messages'"):
-        await ask(stage.assistant.bind(messages=[]), "Hi")
-
-
-async def test_extra_keys_may_be_logged_or_ignored(
-    stage: Stage, ask: Ask, caplog: pytest.LogCaptureFixture
-) -> None:
-    given = {"content": "Hi", "question": "x"}
-    with caplog.at_level(logging.WARNING):
-        await ask(stage.assistant.model_copy(update={"extra_keys": "ignore"}), given)
-        assert caplog.messages == []
-        await ask(stage.assistant.model_copy(update={"extra_keys": "warn"}), given)
-    assert caplog.messages == ["unknown_input_keys"]
-    assert caplog.records[0].__dict__["keys"] == ["question"]
-
-
-async def test_the_drop_in_logs_extra_keys(
-    make_assistant: MakeAssistant, ask: Ask, caplog: pytest.LogCaptureFixture
-) -> None:
-    agent = make_assistant(["Hello."], cls=OpenAIAssistantRunnable)
-    with caplog.at_level(logging.WARNING):
-        await ask(agent, {"content": "Hi", "question": "x"})
-    assert caplog.messages == ["unknown_input_keys"]
-
-
-@pytest.mark.parametrize("given", [7, None, ["Hi"], object()])
-async def test_another_type_of_input_is_refused(
-    stage: Stage, ask: Ask, given: Any
-) -> None:
-    with pytest.raises(TypeError, match="must be a dict, a string"):
-        await ask(stage.assistant, given)
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        ToolMessage("3", tool_call_id="call_1"),
-        HumanMessage([{"type": "audio", "data": "..."}]),
-    ],
-)
-async def test_a_message_that_no_thread_can_hold_is_refused(
-    stage: Stage, ask: Ask, message: Any
-) -> None:
-    with pytest.raises(TypeError, match="cannot be"):
-        await ask(stage.assistant, [message])
-
-
-@pytest.mark.parametrize(
-    ("given", "error", "param"),
-    [
-        ({}, "Missing required parameter: 'content'.", "content"),
-        ({"temperature": 0.5}, "Missing required parameter: 'content'.", "content"),
-        ({"content": ""}, "Invalid 'content'", "content"),
-        ({"content": "Hi", "temperature": 3}, "Invalid 'temperature'", "temperature"),
-        ({"content": "Hi", "thread_id": "asst_1"}, "Invalid 'thread_id'", "thread_id"),
-        ({"content": "Hi", "on_active_run": "wait"}, "Invalid value", "on_active_run"),
-        ({"run_id": "thread_1", "tool_outputs": []}, "Invalid 'run_id'", "run_id"),
-        (
-            {"tool_outputs": [], "thread_id": "thread_1"},
-            "Missing required parameter: 'run_id'.",
-            "run_id",
-        ),
-        ({"run_id": "run_1"}, "Missing required parameter", "tool_outputs"),
-        (
-            {"run_id": "run_1", "tool_outputs": [{"output": "3"}]},
-            "Missing required parameter",
-            "tool_outputs[0].tool_call_id",
-        ),
-        (
-            {"run_id": "run_1", "tool_outputs": [{"tool_call_id": "call_1"}]},
-            "Missing required parameter",
-            "tool_outputs[0].output",
-        ),
-        ({"run_id": "run_1", "tool_outputs": 7}, "tool_outputs", "tool_outputs"),
-    ],
-)
-async def test_a_value_that_breaks_a_rule_changes_nothing(
-    stage: Stage, ask: Ask, given: dict[str, Any], error: str, param: str
-) -> None:
-    with pytest.raises(InvalidRequestError, match=error) as caught:
-        await ask(stage.assistant, given)
-    assert caught.value.param == param
-    assert list(stage.engine.threads.list()) == []
-    assert stage.model.calls == []
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"content": "Hi", "thread_id": "thread_gone"},
-        {"run_id": "run_gone", "tool_outputs": []},
-    ],
-)
-async def test_an_id_of_nothing_is_not_found(
-    stage: Stage, ask: Ask, given: dict[str, Any]
-) -> None:
-    with pytest.raises(NotFoundError, match="gone"):
-        await ask(stage.assistant, given)
-
-
-async def test_an_unknown_assistant_is_not_found(stage: Stage, ask: Ask) -> None:
-    nobody = AssistantRunnable(assistant_id="asst_gone", engine=stage.engine)
-    with pytest.raises(NotFoundError, match="No assistant found"):
-        await ask(nobody, "Hi")
-    assert list(stage.engine.threads.list()) == []
-
-
-async def test_a_tool_that_is_none_is_refused(stage: Stage, ask: Ask) -> None:
-    with pytest.raises(TypeError, match="is no tool"):
-        await ask(stage.assistant, {"content": "Hi", "tools": [7]})
 
 
 class Sum(BaseModel):

@@ -254,8 +254,9 @@ async def test_an_expired_run_is_an_error_with_its_run(
     make_assistant: MakeAssistant, ask: Ask
 ) -> None:
     never = Reply("Too late.", wait_for=threading.Event())
+    model = ScriptedChatModel(respond=lambda messages, asked: never)
     options = {"settings": Settings(expires_after=0.05)}
-    assistant = make_assistant([never], engine_options=options)
+    assistant = make_assistant(model, engine_options=options)
     error = await failure_of(ask, assistant, "Hi")
     assert type(error) is RunExpired
     assert "expires_after" in str(error)

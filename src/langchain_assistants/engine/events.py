@@ -11,8 +11,8 @@ from typing import NamedTuple, TypeAlias
 from langchain_assistants.types.base import WireObject
 from langchain_assistants.types.events import EventName, RunEvent
 
-EventData: TypeAlias = WireObject | Callable[[], WireObject]
-"""The object of an event, or a function that makes it."""
+EventData: TypeAlias = WireObject | Callable[[], WireObject] | None
+"""The object of an event, a function that makes it, or nothing (`done`)."""
 
 
 class _Numbered(NamedTuple):
@@ -59,7 +59,7 @@ class EventLog:
             self._listeners.clear()
 
     def _event(self, item: _Numbered) -> RunEvent:
-        data = item.data if isinstance(item.data, WireObject) else item.data()
+        data = item.data() if callable(item.data) else item.data
         return RunEvent(item.name, data, f"{self.attempt}.{item.number}")
 
     def _join(self, listen: Callable[[_Numbered | None], None]) -> None:

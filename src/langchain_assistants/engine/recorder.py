@@ -18,6 +18,7 @@ from langchain_assistants.engine.run_changes import (
     MESSAGE_REASON,
     STEP_STATUS,
     Ending,
+    Fenced,
     StepStatus,
     Tokens,
     end_run,
@@ -80,6 +81,7 @@ class RunRecorder:
         self._written: list[MessageDraft] = []
         self._unstored_step: StepDraft | None = None
         self._content_filtered = False
+        self._ended = False
         self._also: list[Callable[[], Transaction[Any]]] = []
 
     def resume(
@@ -127,7 +129,11 @@ class RunRecorder:
 
         What listeners have heard of an answer that is begun again (middleware may try
         another model) stays in the thread, as incomplete.
+
+        Raises:
+            Fenced: The run has ended; its task took no notice of the cancel.
         """
+        self._refuse_after_end()
         broken, self._turn = self._turn, self._new_turn()
         if broken is None:
             return
@@ -244,7 +250,11 @@ class RunRecorder:
             call_id: The call.
             output: What the step shows.
             recorded: The whole result for the ledger; None: it came from there.
+
+        Raises:
+            Fenced: The run has ended meanwhile.
         """
+        self._refuse_after_end()
         step, closes = self._open_step, False
         if step is not None:
             for call in step.open_calls():
@@ -357,6 +367,7 @@ class RunRecorder:
         Raises:
             Fenced: The run is no longer this worker's.
         """
+        self._ended = True
         now = self._workplace.clock()
         status = STEP_STATUS[ending.trigger]
         reason = MESSAGE_REASON.get(ending.trigger)
@@ -390,6 +401,10 @@ class RunRecorder:
     def announce_run(self, row: Row) -> None:
         """Tell a status that somebody else gave the run."""
         self._announcer.run(row)
+
+    def _refuse_after_end(self) -> None:
+        if self._ended:
+            raise Fenced(self._row["id"])
 
     def _take_cut_answer(self, turn: Turn) -> None:
         """Take what was heard of an answer that will not be finished."""

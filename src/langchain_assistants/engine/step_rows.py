@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import exists, insert, select, text, update
 from sqlalchemy.dialects.sqlite import insert as insert_once
 
 from langchain_assistants.engine.listing import Listing
@@ -34,7 +34,11 @@ _COLUMNS = [*table.c, runs.c.assistant_id]
 _INSERT = Statement(insert(table).values({c.name: param(c.name) for c in table.c}))
 _UPDATE = Statement(
     update(table)
-    .where(table.c.run_id == param("run_id"), table.c.seq == param("seq"))
+    .where(
+        table.c.run_id == param("run_id"),
+        table.c.seq == param("seq"),
+        text("status = 'in_progress'"),
+    )
     .values(
         status=param("status"), details=param("details"), ended_at=param("ended_at")
     )
@@ -51,9 +55,19 @@ _ALL_OF_RUN = Statement(
     .order_by(table.c.seq)
 )
 
+# Only while the run is this attempt's: a tool that outlives its run leaves nothing.
 _RECORD = Statement(
     insert_once(tool_outputs)
-    .values({c.name: param(c.name) for c in tool_outputs.c})
+    .from_select(
+        [c.name for c in tool_outputs.c],
+        select(*(param(c.name) for c in tool_outputs.c)).where(
+            exists().where(
+                runs.c.id == param("run_id"),
+                runs.c.attempt == param("attempt"),
+                text("runs.status IN ('in_progress', 'cancelling')"),
+            )
+        ),
+    )
     .on_conflict_do_nothing()
 )
 _RECORDED = Statement(

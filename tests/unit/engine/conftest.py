@@ -1,4 +1,4 @@
-"""Calls resources both ways: the sync method, or its async twin on a loop of its own."""
+"""Calls resources both ways: the sync method, or its async twin on a new loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _NAMED_OTHERWISE = {"wait": "await_"}
 class Do(Protocol):
     """Calls a resource's method, given as the sync one."""
 
-    def __call__(self, method: Callable[..., Any], *args: Any, **fields: Any) -> Any: ...
+    def __call__(
+        self, method: Callable[..., Any], *args: Any, **fields: Any
+    ) -> Any: ...
 
 
 def _sync(method: Callable[..., Any], *args: Any, **fields: Any) -> Any:

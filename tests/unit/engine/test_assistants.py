@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-
-from langchain_assistants.errors import InvalidRequestError, NotFoundError
 from tests.conftest import Clock, EngineFactory
 from tests.conversations import assistant_with, function, thread_with, wait
 from tests.stored import everything
 from tests.unit.engine.conftest import Do
+
+from langchain_assistants.errors import InvalidRequestError, NotFoundError
 
 FULL: dict[str, Any] = {
     "model": "openai:gpt-4o",

@@ -4,9 +4,9 @@ import asyncio
 import threading
 
 import pytest
+from tests.conversations import TIMEOUT
 
 from langchain_assistants.engine.bells import Bells
-from tests.conversations import TIMEOUT
 
 
 async def test_a_ring_wakes_everybody_who_listens_to_that_id() -> None:

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.conversations import TIMEOUT
 
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.portal import Portal
-from tests.conversations import TIMEOUT
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import EngineFactory
+from tests.conversations import assistant_with, thread_with
 
 from langchain_assistants import (
     AssistantRunnable,
@@ -14,8 +16,6 @@ from langchain_assistants import (
     create_assistant_graph,
 )
 from langchain_assistants.errors import ConfigurationError, StorageError
-from tests.conftest import EngineFactory
-from tests.conversations import assistant_with, thread_with
 
 # Sync methods whose async twin is not `a` and the name.
 NAMED_OTHERWISE = {"wait": "await_"}
@@ -56,7 +56,7 @@ def test_every_sync_method_has_an_async_twin_with_the_same_parameters(
     twins = {
         name: NAMED_OTHERWISE.get(name, f"a{name}")
         for name in methods
-        if name not in NAMED_OTHERWISE.values() and f"a{name}" in methods
+        if (name not in NAMED_OTHERWISE.values() and f"a{name}" in methods)
         or name in NAMED_OTHERWISE
     }
     assert set(methods) == {*twins, *twins.values()}
@@ -92,9 +92,7 @@ def test_a_part_of_a_later_version_says_so(engine_factory: EngineFactory) -> Non
         lambda: create_assistant_graph("asst_x", engine=engine),
         lambda: AssistantRunnable(assistant_id="asst_x", client=object()),
         lambda: OpenAIAssistantRunnable(assistant_id="asst_x", client=object()),
-        lambda: AssistantRunnable.create_assistant(
-            "n", "i", [], "m", client=object()
-        ),
+        lambda: AssistantRunnable.create_assistant("n", "i", [], "m", client=object()),
         lambda: AssistantsEngine("postgresql://localhost/app"),
         lambda: engine.threads.create(
             tool_resources={"file_search": {"vector_stores": [{}]}}

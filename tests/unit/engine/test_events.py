@@ -6,12 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-
-from langchain_assistants import AssistantsEngine, Settings
-from langchain_assistants.engine.events import EventLog
-from langchain_assistants.errors import InvalidRequestError, NotFoundError
-from langchain_assistants.testing import Reply, ScriptedChatModel
-from langchain_assistants.types import RunEvent, Thread
 from tests.conftest import Clock, EngineFactory
 from tests.conversations import (
     TIMEOUT,
@@ -25,6 +19,12 @@ from tests.conversations import (
     thread_with,
     wait,
 )
+
+from langchain_assistants import AssistantsEngine, Settings
+from langchain_assistants.engine.events import EventLog
+from langchain_assistants.errors import InvalidRequestError, NotFoundError
+from langchain_assistants.testing import Reply, ScriptedChatModel
+from langchain_assistants.types import RunEvent, Thread
 
 BEGIN = ["run.created", "run.queued", "run.in_progress"]
 MESSAGE_BEGINS = [
@@ -50,9 +50,7 @@ def stream(
 ) -> list[RunEvent]:
     """Run an assistant to its stop and return the events."""
     assistant = assistant_with(engine, *tools)
-    events = list(
-        engine.runs.stream(thread.id, assistant_id=assistant.id, **fields)
-    )
+    events = list(engine.runs.stream(thread.id, assistant_id=assistant.id, **fields))
     assert dense(events)
     return events
 
@@ -321,16 +319,12 @@ def test_a_stream_refuses_as_a_call_does(engine_factory: EngineFactory) -> None:
     with pytest.raises(InvalidRequestError):
         engine.runs.stream(thread.id, assistant_id=assistant.id, temperature=9)
     with pytest.raises(NotFoundError):
-        engine.runs.submit_tool_outputs_stream(
-            "run_x", tool_outputs=outputs("call_a")
-        )
+        engine.runs.submit_tool_outputs_stream("run_x", tool_outputs=outputs("call_a"))
 
 
 async def test_async_streams_tell_the_same(engine_factory: EngineFactory) -> None:
     engine = engine_factory([calls("call_a"), "Done."])
-    thread = await engine.threads.acreate(
-        messages=[{"role": "user", "content": "Hi"}]
-    )
+    thread = await engine.threads.acreate(messages=[{"role": "user", "content": "Hi"}])
     assistant = await engine.assistants.acreate(
         model="m", tools=[hosted("look_up") | {"run_on": "client"}]
     )
@@ -357,9 +351,7 @@ async def test_leaving_a_stream_does_not_cancel_the_run(
 ) -> None:
     gate = Gate()
     engine = engine_factory([Reply("Done.", wait_for=gate)])
-    thread = await engine.threads.acreate(
-        messages=[{"role": "user", "content": "Hi"}]
-    )
+    thread = await engine.threads.acreate(messages=[{"role": "user", "content": "Hi"}])
     assistant = await engine.assistants.acreate(model="m")
     events = engine.runs.astream(thread.id, assistant_id=assistant.id)
     first = await anext(events)

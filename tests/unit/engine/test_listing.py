@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+from tests.conftest import Clock, EngineFactory
+from tests.conversations import assistant_with, thread_with, user, wait
+from tests.unit.engine.conftest import Do
 
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.errors import InvalidRequestError, NotFoundError
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
-from tests.conftest import Clock, EngineFactory
-from tests.conversations import assistant_with, thread_with, user, wait
-from tests.unit.engine.conftest import Do
 
 
 class Kind(NamedTuple):
@@ -64,9 +64,7 @@ def runs(engine: AssistantsEngine) -> Kind:
 def steps(engine: AssistantsEngine) -> Kind:
     assistant = engine.assistants.create(
         model="m",
-        tools=[
-            {"type": "function", "function": {"name": "ping"}, "run_on": "engine"}
-        ],
+        tools=[{"type": "function", "function": {"name": "ping"}, "run_on": "engine"}],
     )
 
     def run() -> list[str]:
@@ -144,9 +142,7 @@ def test_iteration_passes_over_all_pages(kind: Kind, order: str, limit: int) -> 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_async_iteration_passes_over_all_pages(kind: Kind, order: str) -> None:
     wanted = kind.ids if order == "asc" else kind.ids[::-1]
-    found = [
-        item.id async for item in kind.alist(*kind.scope, order=order, limit=3)
-    ]
+    found = [item.id async for item in kind.alist(*kind.scope, order=order, limit=3)]
     assert [id for id in found if id in wanted] == wanted
     page = await kind.alist(*kind.scope, order=order, limit=3)
     again = [item.id async for item in page]

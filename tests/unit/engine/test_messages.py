@@ -3,13 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from langchain_assistants import Settings
-from langchain_assistants.errors import (
-    ActiveRunError,
-    InvalidRequestError,
-    NotFoundError,
-)
 from tests.conftest import Clock, EngineFactory
 from tests.conversations import (
     assistant_with,
@@ -22,6 +15,13 @@ from tests.conversations import (
 )
 from tests.stored import everything, rows
 from tests.unit.engine.conftest import Do
+
+from langchain_assistants import Settings
+from langchain_assistants.errors import (
+    ActiveRunError,
+    InvalidRequestError,
+    NotFoundError,
+)
 
 PARTS: list[dict[str, Any]] = [
     {"type": "text", "text": "Look:"},
@@ -336,6 +336,6 @@ def test_a_thread_takes_no_more_messages_than_the_limit(
 
 def test_text_of_every_language_survives(engine_factory: EngineFactory) -> None:
     engine = engine_factory()
-    text = "naïve 日本語 🦉 \u200f‏ \"quotes\" \\ line\nbreak"
+    text = 'naïve 日本語 🦉 \u200f‏ "quotes" \\ line\nbreak'
     made = engine.messages.create(thread_with(engine).id, **user(text))
     assert engine.messages.retrieve(made.id).text == text

@@ -7,11 +7,11 @@ import sys
 import threading
 
 import pytest
+from tests.conftest import EngineFactory
+from tests.conversations import TIMEOUT, thread_with
 
 from langchain_assistants.engine.portal import Portal, blocking
 from langchain_assistants.errors import ConfigurationError
-from tests.conftest import EngineFactory
-from tests.conversations import TIMEOUT, thread_with
 
 NAME: contextvars.ContextVar[str] = contextvars.ContextVar("NAME", default="nobody")
 
@@ -130,8 +130,7 @@ def test_starting_in_the_background_never_waits_for_the_end() -> None:
     ended = threading.Event()
 
     async def until_released() -> None:
-        while not release.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(release.wait, TIMEOUT)
         ended.set()
 
     async def from_the_portals_loop() -> None:

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import pytest
-
-from langchain_assistants.errors import InvalidRequestError, NotFoundError
-from langchain_assistants.testing import Reply, call
 from tests.conftest import Clock, EngineFactory
 from tests.conversations import (
     assistant_with,
@@ -14,6 +11,9 @@ from tests.conversations import (
     wait,
 )
 from tests.unit.engine.conftest import Do
+
+from langchain_assistants.errors import InvalidRequestError, NotFoundError
+from langchain_assistants.testing import Reply, call
 
 
 def look_up(q: str) -> str:
@@ -80,9 +80,7 @@ def test_parallel_calls_of_one_answer_share_a_step_that_waits_for_their_outputs(
         ],
     }
     clock.advance(3)
-    engine.runs.submit_tool_outputs(
-        run.id, tool_outputs=outputs("call_b", "call_a")
-    )
+    engine.runs.submit_tool_outputs(run.id, tool_outputs=outputs("call_b", "call_a"))
     wait(engine, run)
     [done, answer] = engine.steps.list(run.id, order="asc")
     assert done.id == waiting.id
@@ -141,9 +139,7 @@ def test_text_beside_calls_is_a_message_with_a_step_of_its_own(
     assert (message.text, message.status) == ("Let me see.", "completed")
 
 
-def test_steps_name_what_does_not_exist(
-    do: Do, engine_factory: EngineFactory
-) -> None:
+def test_steps_name_what_does_not_exist(do: Do, engine_factory: EngineFactory) -> None:
     engine = engine_factory()
     with pytest.raises(NotFoundError) as error:
         do(engine.steps.retrieve, "step_x")

@@ -7,11 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from langchain_assistants import AssistantsEngine, Settings
-from langchain_assistants.errors import InvalidRequestError
-from langchain_assistants.testing import Reply, ScriptedChatModel
-from langchain_assistants.types import Run
 from tests.conftest import Clock, EngineFactory
 from tests.conversations import (
     TIMEOUT,
@@ -26,6 +21,11 @@ from tests.conversations import (
 )
 from tests.stored import broken_invariants, everything
 from tests.unit.engine.conftest import Do
+
+from langchain_assistants import AssistantsEngine, Settings
+from langchain_assistants.errors import InvalidRequestError
+from langchain_assistants.testing import Reply, ScriptedChatModel
+from langchain_assistants.types import Run
 
 
 def streaming_slowly(*steps: Any) -> ScriptedChatModel:
@@ -140,9 +140,7 @@ async def test_a_tool_that_swallows_its_cancellation_is_abandoned(
     await engine.runs.acancel(run.id)
     cancelled = await engine.runs.await_(run.id, timeout=TIMEOUT)
     assert cancelled.status == "cancelled"
-    again = await engine.runs.acreate(
-        thread.id, assistant_id=assistant.id, tools=[]
-    )
+    again = await engine.runs.acreate(thread.id, assistant_id=assistant.id, tools=[])
     assert (await engine.runs.await_(again.id, timeout=TIMEOUT)).status == "completed"
     release_on_portal(engine, release)
     assert broken_invariants(engine) == []
@@ -386,9 +384,7 @@ def test_a_half_said_answer_is_kept_as_incomplete(
         if how == "failed"
         else streaming_slowly("Half an answer.")
     )
-    engine = engine_factory(
-        model, clock=clock, settings=Settings(model_retries=0)
-    )
+    engine = engine_factory(model, clock=clock, settings=Settings(model_retries=0))
     thread = thread_with(engine, "Hi")
     events = engine.runs.stream(thread.id, assistant_id=assistant_with(engine).id)
     seen = []

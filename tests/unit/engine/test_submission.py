@@ -5,11 +5,6 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import ToolMessage
-
-from langchain_assistants import AssistantsEngine
-from langchain_assistants.errors import InvalidRequestError, NotFoundError
-from langchain_assistants.testing import Reply, ScriptedChatModel
-from langchain_assistants.types import Run
 from tests.conftest import EngineFactory
 from tests.conversations import (
     Gate,
@@ -21,6 +16,11 @@ from tests.conversations import (
 )
 from tests.stored import broken_invariants, everything
 from tests.unit.engine.conftest import Do
+
+from langchain_assistants import AssistantsEngine
+from langchain_assistants.errors import InvalidRequestError, NotFoundError
+from langchain_assistants.testing import Reply, ScriptedChatModel
+from langchain_assistants.types import Run
 
 
 def requires_action(engine: AssistantsEngine) -> Run:
@@ -93,9 +93,7 @@ def test_outputs_of_other_calls_are_refused_and_change_nothing(
     )
     assert (error.value.code, error.value.param) == (None, None)
     assert everything(engine) == before
-    engine.runs.submit_tool_outputs(
-        run.id, tool_outputs=outputs("call_a", "call_b")
-    )
+    engine.runs.submit_tool_outputs(run.id, tool_outputs=outputs("call_a", "call_b"))
     assert wait(engine, run).status == "completed"
 
 
@@ -156,9 +154,7 @@ def test_a_call_whose_id_the_model_chose_freely_still_needs_a_string(
     assert everything(engine) == before
 
 
-def test_the_first_of_two_submits_wins(
-    do: Do, engine_factory: EngineFactory
-) -> None:
+def test_the_first_of_two_submits_wins(do: Do, engine_factory: EngineFactory) -> None:
     gate = Gate()
     engine = engine_factory([calls("call_a"), Reply("Done.", wait_for=gate)])
     run = requires_action(engine)
@@ -203,9 +199,7 @@ def test_of_many_submits_at_once_exactly_one_wins(
     assert broken_invariants(engine) == []
 
 
-def test_outputs_for_no_run_are_refused(
-    do: Do, engine_factory: EngineFactory
-) -> None:
+def test_outputs_for_no_run_are_refused(do: Do, engine_factory: EngineFactory) -> None:
     engine = engine_factory()
     with pytest.raises(NotFoundError, match="No run found with id 'run_x'"):
         do(engine.runs.submit_tool_outputs, "run_x", tool_outputs=outputs("call_a"))

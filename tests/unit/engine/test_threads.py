@@ -4,13 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-
-from langchain_assistants import Settings
-from langchain_assistants.errors import (
-    ActiveRunError,
-    InvalidRequestError,
-    NotFoundError,
-)
 from tests.conftest import Clock, EngineFactory
 from tests.conversations import (
     assistant_with,
@@ -22,6 +15,13 @@ from tests.conversations import (
 )
 from tests.stored import everything
 from tests.unit.engine.conftest import Do
+
+from langchain_assistants import Settings
+from langchain_assistants.errors import (
+    ActiveRunError,
+    InvalidRequestError,
+    NotFoundError,
+)
 
 FULL: dict[str, Any] = {
     "metadata": {"customer": "42"},
@@ -280,9 +280,7 @@ def test_a_new_thread_may_not_hold_more_messages_than_the_limit(
     assert everything(engine) == before
 
 
-def test_ids_of_another_kind_are_refused(
-    do: Do, engine_factory: EngineFactory
-) -> None:
+def test_ids_of_another_kind_are_refused(do: Do, engine_factory: EngineFactory) -> None:
     engine = engine_factory()
     for method in ("retrieve", "update", "delete"):
         with pytest.raises(InvalidRequestError) as error:

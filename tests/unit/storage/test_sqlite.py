@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.conversations import TIMEOUT
 
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.errors import StorageError
@@ -23,7 +24,6 @@ from langchain_assistants.storage.database import (
     to_json,
 )
 from langchain_assistants.storage.sqlite import SQLiteDatabase
-from tests.conversations import TIMEOUT
 
 CREATE = Statement(text("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)"))
 INSERT = Statement(text("INSERT INTO notes VALUES (:p_id, :p_body)"))
@@ -187,9 +187,7 @@ async def test_every_member_of_a_batch_is_told_of_the_lock(
     tasks = [asyncio.create_task(database.write(insert(n))) for n in range(3)]
     await asyncio.sleep(0)
     # The held transaction has the lock; whoever waits for it gets it next or never.
-    with closing(
-        sqlite3.connect(path, isolation_level=None, timeout=TIMEOUT)
-    ) as other:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=TIMEOUT)) as other:
         taking = asyncio.create_task(
             asyncio.to_thread(_take_lock_on_own_connection, path)
         )
@@ -205,9 +203,7 @@ async def test_every_member_of_a_batch_is_told_of_the_lock(
 
 
 def _take_lock_on_own_connection(path: str) -> None:
-    with closing(
-        sqlite3.connect(path, isolation_level=None, timeout=TIMEOUT)
-    ) as other:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=TIMEOUT)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("ROLLBACK")
 
