@@ -20,7 +20,7 @@ _CLEARED = ("OPENAI_", "ANTHROPIC_", "LANGSMITH_", "LANGCHAIN_", ENV_PREFIX)
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Clear what a developer's shell may have set, and keep data in the test's folder."""
+    """Clear what a developer's shell has set; keep data in the test's folder."""
     for name in list(os.environ):
         if name.startswith(_CLEARED):
             monkeypatch.delenv(name)

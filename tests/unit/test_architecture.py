@@ -170,7 +170,7 @@ def test_no_file_has_a_vague_name() -> None:
 
 
 def test_no_test_sleeps() -> None:
-    """`asyncio.sleep(0)` lets others run, and a patched sleep is handed on: no waits."""
+    """`asyncio.sleep(0)` lets others run, a patched sleep is handed on: no waits."""
     sleepers = [
         f"{path.relative_to(ROOT).as_posix()}:{node.lineno}"
         for path in (ROOT / "tests").rglob("*.py")
