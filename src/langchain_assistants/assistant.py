@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -45,6 +45,7 @@ from langchain_assistants.run_input import (
     parse,
     to_wire_tool,
 )
+from langchain_assistants.settings import OnActiveRun
 from langchain_assistants.types.assistants import AssistantOptions
 from langchain_assistants.types.events import RunEvent
 from langchain_assistants.types.messages import Message, MessageCreate
@@ -72,12 +73,16 @@ class AssistantRunnableOptions(AssistantOptions, total=False):
         client: Comes with a later version.
         as_agent: Return agent actions and finishes.
         run_tools: True: execute the given tools; or the implementations to execute.
+        on_active_run: What to do on a thread that another run holds.
+        extra_keys: What to do with unknown keys of the input.
     """
 
     engine: AssistantsEngine | None
     client: Any
     as_agent: bool
     run_tools: bool | Sequence[Any]
+    on_active_run: OnActiveRun | None
+    extra_keys: ExtraKeys
 
 
 class AssistantRunnable(RunnableSerializable[Any, Any]):
@@ -112,7 +117,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
     as_agent: bool = False
     run_tools: list[Any] = Field(default_factory=list, exclude=True, repr=False)
     """Implementations, by name, of tools that the assistant has."""
-    on_active_run: Literal["reject", "queue", "cancel"] | None = None
+    on_active_run: OnActiveRun | None = None
     extra_keys: ExtraKeys = "error"
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
@@ -234,20 +239,21 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         options: AssistantRunnableOptions,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the assistant's content, and what is bound to the runnable."""
-        fields: dict[str, Any] = dict(options)
-        if fields.pop("client", None) is not None:
-            raise not_available(f"{cls.__name__}.create_assistant(client=...)")
         bound = {
-            "engine": fields.pop("engine", None) or default_engine(),
-            "as_agent": fields.pop("as_agent", False),
-            "run_tools": tools_to_run(tools, fields.pop("run_tools", False)),
+            key: value for key, value in options.items() if key in cls.model_fields
         }
-        content = {
+        content = {key: value for key, value in options.items() if key not in bound}
+        for name_ in ("client", "async_client"):
+            if bound.pop(name_, None) is not None:
+                raise not_available(f"{cls.__name__}.create_assistant({name_}=...)")
+        run_tools: Any = bound.get("run_tools", False)
+        bound["run_tools"] = tools_to_run(tools, run_tools)
+        bound["engine"] = bound.get("engine") or default_engine()
+        content |= {
             "name": name,
             "instructions": instructions,
             "tools": [to_wire_tool(tool) for tool in tools],
             "model": model,
-            **fields,
         }
         return content, bound
 
@@ -300,15 +306,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
             As `invoke`, but for `RunError`.
         """
         log = EventLog()
-        config = ensure_config(config)
-
-        async def execute() -> None:
-            try:
-                await self._execute(self._parsed(input, kwargs), log, config)
-            finally:
-                log.end()
-
-        task = asyncio.create_task(execute())
+        task = asyncio.create_task(self._tell(log, input, config, kwargs))
         try:
             async for event in log.follow():
                 yield event
@@ -323,20 +321,26 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
     ) -> Generator[RunEvent, None, None]:
         """Run the assistant and yield the run's events; see `astream_run`."""
         log = EventLog()
-        config = ensure_config(config)
-
-        async def execute() -> None:
-            try:
-                await self._execute(self._parsed(input, kwargs), log, config)
-            finally:
-                log.end()
-
-        call = self._engine.portal.spawn(execute)
+        call = self._engine.portal.spawn(lambda: self._tell(log, input, config, kwargs))
         try:
             yield from log.follow_blocking()
             call.future.result()
         finally:
             call.cancel()
+
+    async def _tell(
+        self,
+        log: EventLog,
+        given: Any,
+        config: RunnableConfig | None,
+        bound: Mapping[str, Any],
+    ) -> None:
+        """Run the assistant for those who listen to the log."""
+        try:
+            parsed = self._parsed(given, bound)
+            await self._execute(parsed, log, ensure_config(config))
+        finally:
+            log.end()
 
     @property
     def _engine(self) -> AssistantsEngine:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 
 from langchain_assistants.actions import AssistantAction, AssistantFinish
 from langchain_assistants.assistant import AssistantRunnable
-from langchain_assistants.errors import not_available
 from langchain_assistants.run_input import ExtraKeys, RunResume, RunStart
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "OpenAIAssistantRunnable",
 ]
 
-_BOUND = ("async_client", "check_every_ms", "extra_keys", "on_active_run")
 
 OpenAIAssistantAction = AssistantAction
 OpenAIAssistantFinish = AssistantFinish
@@ -50,23 +48,6 @@ class OpenAIAssistantRunnable(AssistantRunnable):
     check_every_ms: float = Field(default=1_000.0, exclude=True)
     """Accepted and not needed: nothing is polled."""
     extra_keys: ExtraKeys = "warn"
-
-    @classmethod
-    def _split(
-        cls,
-        name: str,
-        instructions: str,
-        tools: Sequence[Any],
-        model: str,
-        options: Mapping[str, Any],
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Bind the constructor's arguments, which the old method took as well."""
-        own = {key: options[key] for key in options if key in _BOUND}
-        if own.pop("async_client", None) is not None:
-            raise not_available(f"{cls.__name__}.create_assistant(async_client=...)")
-        others: Any = {key: options[key] for key in options if key not in _BOUND}
-        content, bound = super()._split(name, instructions, tools, model, others)
-        return content, {**bound, **own}
 
     def _parsed(self, given: Any, bound: Mapping[str, Any]) -> RunStart | RunResume:
         """Read the input; V2's `file_ids` are attachments for both hosted tools."""

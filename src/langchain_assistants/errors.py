@@ -7,6 +7,7 @@ AssistantsError
 │   ├── AuthenticationError     401
 │   └── NotFoundError           404
 ├── RunError                .run
+│   ├── ApprovalRequired
 │   ├── RunFailed
 │   ├── RunCancelled
 │   ├── RunExpired

@@ -37,7 +37,8 @@ _UPDATE = Statement(
     .where(
         table.c.run_id == param("run_id"),
         table.c.seq == param("seq"),
-        text("status = 'in_progress'"),
+        # A step that its run's end has closed stays so, whatever comes in late.
+        text("status IN ('in_progress', 'completed')"),
     )
     .values(
         status=param("status"), details=param("details"), ended_at=param("ended_at")
