@@ -9,14 +9,13 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from typing_extensions import Unpack
 
-from langchain_assistants.engine.listing import Listing, Slice
+from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.portal import blocking
 from langchain_assistants.engine.resource import (
     ObjectList,
     Resource,
     list_params,
     not_null,
-    read_slice,
     required_row,
     stored_resources,
 )
@@ -200,14 +199,9 @@ class Assistants(Resource):
         return Deleted(id=assistant_id, object="assistant.deleted")
 
     def _list(self) -> ObjectList:
-        def anchor(assistant_id: str) -> Transaction[int]:
-            row = yield from assistant_row(assistant_id, self._tenant)
-            return int(row["seq"])
-
-        def read(params: Mapping[str, Any]) -> Transaction[Slice]:
-            return read_slice(_ALL, params, anchor, tenant=self._tenant)
-
-        return ObjectList(self._workplace, read, to_assistant)
+        return ObjectList.of_tenant(
+            self._workplace, self._tenant, _ALL, assistant_row, to_assistant
+        )
 
     def alist(self, **params: Unpack[ListParams]) -> AsyncPaginator[Assistant]:
         """List assistants: await the first page, or iterate over all of them."""

@@ -56,7 +56,11 @@ from langchain_assistants.engine.step_rows import (
 from langchain_assistants.engine.toolset import Implementations, bind
 from langchain_assistants.engine.transitions import Trigger, is_terminal
 from langchain_assistants.engine.workplace import Workplace
-from langchain_assistants.errors import ConfigurationError, StorageError
+from langchain_assistants.errors import (
+    AssistantsError,
+    ConfigurationError,
+    StorageError,
+)
 from langchain_assistants.storage.database import Row, Transaction, from_json
 from langchain_assistants.types.messages import Message
 from langchain_assistants.types.runs import Run
@@ -172,10 +176,6 @@ class Executor:
             running.loop.call_soon_threadsafe(cancel)
         return True
 
-    def executes(self, run_id: str) -> bool:
-        """Tell whether a run executes in this process."""
-        return run_id in self._running
-
     async def _supervise(
         self, row: Row, recorder: RunRecorder, running: _Running
     ) -> Row:
@@ -193,7 +193,7 @@ class Executor:
             running.reason = running.reason or "cancelled"
             with anyio.CancelScope(shield=True):
                 await self._abandon(task)
-                with contextlib.suppress(StorageError):
+                with contextlib.suppress(AssistantsError):
                     await self._end(row, recorder, Trigger.CANCEL)
             raise
         if running.reason is not None:

@@ -72,6 +72,33 @@ class ObjectList:
         self._read = read
         self._convert = convert
 
+    @classmethod
+    def of_tenant(
+        cls,
+        workplace: Workplace,
+        tenant: str,
+        listing: Listing,
+        find: Callable[[str, str], Transaction[Row]],
+        convert: Callable[[Row], Any],
+    ) -> ObjectList:
+        """Return the list of all of a tenant's objects of one kind.
+
+        Args:
+            workplace: Where they are stored.
+            tenant: Whose they are.
+            listing: Reads them, within the scope `tenant`.
+            find: Reads the row of one by its id and tenant.
+            convert: Makes the wire's object of a row.
+        """
+
+        def anchor(object_id: str) -> Transaction[int]:
+            return int((yield from find(object_id, tenant))["seq"])
+
+        def read(params: Mapping[str, Any]) -> Transaction[Slice]:
+            return read_slice(listing, params, anchor, tenant=tenant)
+
+        return cls(workplace, read, convert)
+
     async def _slice(self, params: Mapping[str, Any]) -> tuple[list[Any], bool]:
         rows, has_more = await self._workplace.database.read(self._read(params))
         return [self._convert(row) for row in rows], has_more

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from typing_extensions import Unpack
 
-from langchain_assistants.engine.listing import Listing, Slice
+from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.message_rows import (
     NewMessage,
     check_room,
@@ -21,7 +21,6 @@ from langchain_assistants.engine.resource import (
     ObjectList,
     Resource,
     list_params,
-    read_slice,
     required_row,
     stored_resources,
 )
@@ -253,14 +252,9 @@ class Threads(Resource):
         return Deleted(id=thread_id, object="thread.deleted")
 
     def _list(self) -> ObjectList:
-        def anchor(thread_id: str) -> Transaction[int]:
-            row = yield from thread_row(thread_id, self._tenant)
-            return int(row["seq"])
-
-        def read(params: Mapping[str, Any]) -> Transaction[Slice]:
-            return read_slice(_ALL, params, anchor, tenant=self._tenant)
-
-        return ObjectList(self._workplace, read, to_thread)
+        return ObjectList.of_tenant(
+            self._workplace, self._tenant, _ALL, thread_row, to_thread
+        )
 
     def alist(self, **params: Unpack[ListParams]) -> AsyncPaginator[Thread]:
         """List threads (extension): await a page, or iterate over all of them."""

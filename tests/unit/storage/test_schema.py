@@ -136,9 +136,10 @@ def test_tables_of_other_names_may_share_the_file(path: str) -> None:
         assert connection.execute("SELECT id FROM mine").fetchall() == [(1,)]
 
 
-def test_a_new_file_that_another_process_holds_is_told(path: str) -> None:
+@pytest.mark.parametrize("lock", ["EXCLUSIVE", "IMMEDIATE"])
+def test_a_new_file_that_another_process_holds_is_told(path: str, lock: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+        other.execute(f"BEGIN {lock}")
         with pytest.raises(StorageError, match="locked"):
             migrate(path, timeout=0.01)
     migrate(path, timeout=0.01)
