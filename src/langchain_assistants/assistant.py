@@ -32,6 +32,7 @@ from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.engine.toolset import Implementations, tools_to_run
 from langchain_assistants.errors import (
+    AssistantsError,
     NotFoundError,
     approval_required,
     not_available,
@@ -375,13 +376,16 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
                 )
         execution = await self._execute(parsed, None, config)
         run = execution.run
-        if run.status not in ("completed", "requires_action"):
+        try:
+            if run.status not in ("completed", "requires_action"):
+                raise run_error(run)
+            return self._output(execution, parsed.answer_type)
+        except AssistantsError:
             if isinstance(parsed, RunStart) and attempt is not None:
                 self._attempts[attempt] = run.thread_id
                 while len(self._attempts) > _REMEMBERED_ATTEMPTS:
                     self._attempts.popitem(last=False)
-            raise run_error(run)
-        return self._output(execution, parsed.answer_type)
+            raise
 
     async def _execute(
         self,

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import anyio
 from langchain_core.runnables import RunnableConfig
 
 from langchain_assistants.engine.announcer import Announcer
@@ -21,7 +20,7 @@ from langchain_assistants.engine.assistants import assistant_row
 from langchain_assistants.engine.bells import Bells
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.events import EventLog
-from langchain_assistants.engine.executor import Execution, Executor
+from langchain_assistants.engine.executor import Execution, Executor, outlast
 from langchain_assistants.engine.message_rows import (
     NewMessage,
     check_room,
@@ -171,7 +170,11 @@ class Conductor:
         try:
             await self._execute(row, log=log)
         except Exception as error:
-            logger.exception("run_crashed", extra={"run_id": row["id"]})
+            logger.error(
+                "run_crashed",
+                extra={"run_id": row["id"], "error": type(error).__name__},
+            )
+            logger.debug("run_crashed_by", exc_info=error)
             if log is not None:
                 log.emit("error", StreamError(message=str(error)))
         finally:
@@ -218,8 +221,7 @@ class Conductor:
             try:
                 row = await self._turn(waiting, claim=True)
             except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await self._cancel_quietly(waiting)
+                await outlast(self._cancel_quietly(waiting))
                 raise
             if row["status"] != "in_progress":
                 return Execution(to_run(row), [])
@@ -240,6 +242,12 @@ class Conductor:
         claim = self._claim(self.workplace.clock())
         submission = await self._submit(run_id, tenant, outputs, log, claim=claim)
         return await self._execute(submission.row, log=log, config=config, tools=tools)
+
+    def close(self) -> None:
+        """End the streams of runs that nobody will execute any more."""
+        for log in list(self._logs.values()):
+            log.end()
+        self._logs.clear()
 
     # Reading and stopping.
 
@@ -364,7 +372,11 @@ class Conductor:
             yield from thread_end(thread_id, tenant)
             active = yield from active_run(thread_id, now)
             mode = body.get("on_active_run") or settings.on_active_run
-            if active is not None and active["id"] in request.left:
+            if (
+                active is not None
+                and active["id"] in request.left
+                and (active["status"] == "requires_action")
+            ):
                 mode = "cancel"
             if active is not None and mode == "reject":
                 raise ActiveRunError(thread_id, active["id"])

@@ -115,15 +115,20 @@ class AssistantsEngine:
         self.recover = recover
         self._closed = False
         self.url = url or self.settings.resolved_database_url()
-        self.database = _open(self.url, self.settings)
+        # What the arguments may get wrong comes before anything is opened.
         self._offloading = Offloading(self.settings.tool_threads)
-        self._workplace = Workplace(self.database, self.settings, clock)
+        own_tools = Implementations(tools, self._offloading)
         models = Models(chat_model, model_map or {}, self._offloading)
+        fallback_models = fallbacks(
+            model_fallbacks, lambda name: models.resolve(name, {})
+        )
+        self.database = _open(self.url, self.settings)
+        self._workplace = Workplace(self.database, self.settings, clock)
         saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
         graphs = RunGraphs(
             saver,
             middleware,
-            fallbacks(model_fallbacks, lambda name: models.resolve(name, {})),
+            fallback_models,
             self.settings,
         )
         self._conductor = Conductor(
@@ -133,7 +138,7 @@ class AssistantsEngine:
                 models,
                 graphs,
                 saver,
-                Implementations(tools, self._offloading),
+                own_tools,
             ),
             InProcessDispatcher(
                 self._workplace.portal, self.settings.max_concurrent_runs
@@ -187,6 +192,7 @@ class AssistantsEngine:
         """Cancel the runs that execute in the background and close the database."""
         self._closed = True
         self._workplace.portal.stop()
+        self._conductor.close()
         self._offloading.close()
         self.database.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -89,7 +90,9 @@ class EventLog:
             if here:
                 arrived.put_nowait(item)
             else:
-                loop.call_soon_threadsafe(arrived.put_nowait, item)
+                # A listener whose loop was closed hears no more; the run goes on.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(arrived.put_nowait, item)
 
         self._join(listen)
         try:

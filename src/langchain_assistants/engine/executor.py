@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -153,8 +153,10 @@ class Executor:
         try:
             ended = await self._supervise(row, recorder, running)
         finally:
-            self._running.pop(row["id"], None)
-            self._saver.drop(row["thread_id"])
+            # The row is free already: its next attempt may have begun meanwhile.
+            if self._running.get(row["id"]) is running:
+                del self._running[row["id"]]
+            self._saver.drop(row["thread_id"], recorder)
         return Execution(to_run(ended), recorder.messages)
 
     def stop(self, run_id: str, reason: Reason) -> bool:
@@ -191,10 +193,7 @@ class Executor:
             # The caller went away (Ctrl-C, a cancelled task): its thread must not stay
             # busy, and nothing may keep the exception from leaving.
             running.reason = running.reason or "cancelled"
-            with anyio.CancelScope(shield=True):
-                await self._abandon(task)
-                with contextlib.suppress(AssistantsError):
-                    await self._end(row, recorder, Trigger.CANCEL)
+            await outlast(self._end_abandoned(row, recorder, task))
             raise
         if running.reason is not None:
             await self._abandon(task)
@@ -210,6 +209,21 @@ class Executor:
         except StorageError:
             await self._release(row)
             raise
+        except BaseException as error:
+            # Nothing that went wrong may leave the thread busy.
+            await outlast(self._fail(recorder, error))
+            raise
+
+    async def _end_abandoned(
+        self, row: Row, recorder: RunRecorder, task: asyncio.Task[Row]
+    ) -> None:
+        await self._abandon(task)
+        with contextlib.suppress(AssistantsError):
+            await self._end(row, recorder, Trigger.CANCEL)
+
+    async def _fail(self, recorder: RunRecorder, error: BaseException) -> None:
+        with contextlib.suppress(AssistantsError):
+            await recorder.end(Ending(Trigger.FAIL, last_error(error)))
 
     async def _abandon(self, task: asyncio.Task[Row]) -> None:
         """Cancel a task and give it a moment; one that will not stop is left behind."""
@@ -257,7 +271,7 @@ class Executor:
 
     async def _release(self, row: Row) -> None:
         """Give a run back after a database error; else its deadline ends it."""
-        with anyio.CancelScope(shield=True), contextlib.suppress(StorageError):
+        with contextlib.suppress(StorageError):
             await self._workplace.database.write(release_run(row["id"], row["attempt"]))
 
     # The run itself.
@@ -271,8 +285,8 @@ class Executor:
         tools: Implementations | None,
     ) -> Row:
         """Execute the graph and store how the run stops."""
-        self._saver.begin(row["thread_id"], recorder)
         try:
+            self._saver.begin(row["thread_id"], recorder)
             interrupts = await self._run_graph(row, settings, recorder, config, tools)
         except StorageError:
             raise
@@ -402,6 +416,17 @@ class _NoTools(Implementations):
 
 
 _NO_TOOLS = _NoTools()
+
+
+async def outlast(work: Coroutine[Any, Any, None]) -> None:
+    """Do what must be done although the caller is being cancelled, even twice."""
+    task = asyncio.ensure_future(work)
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("run_not_ended", extra={"error": type(error).__name__})
 
 
 def _own_config(config: RunnableConfig | None, row: Row) -> RunnableConfig:

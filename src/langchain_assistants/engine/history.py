@@ -68,7 +68,12 @@ _TOOL_CALLS = Statement(
         run_steps.c.position <= param("cursor"),
         run_steps.c.run_id != param("run_id"),
     )
-    .order_by(run_steps.c.position, run_steps.c.created_at, run_steps.c.seq)
+    .order_by(
+        run_steps.c.position.desc(),
+        run_steps.c.created_at.desc(),
+        run_steps.c.seq.desc(),
+    )
+    .limit(param("limit"))
 )
 _THREAD = Statement(
     select(
@@ -118,7 +123,7 @@ def read_window(
     """
     thread = (yield _THREAD(id=thread_id, run_id=run_id))[0]
     summary = from_json(thread["summary"]) or {}
-    strategy = settings.truncation_strategy
+    strategy, most_steps = settings.truncation_strategy, limit
     if strategy["type"] == "last_messages":
         limit = strategy["last_messages"]
     low = summary.get("seq", 0)
@@ -127,9 +132,10 @@ def read_window(
     if settings.history == "full":
         if len(rows) == limit and rows:
             low = rows[-1]["seq"]
-        steps = yield _TOOL_CALLS(
-            thread_id=thread_id, low=low, cursor=cursor, run_id=run_id
+        newest = yield _TOOL_CALLS(
+            thread_id=thread_id, low=low, cursor=cursor, run_id=run_id, limit=most_steps
         )
+        steps = newest[::-1]
     entries = list(_entries(list(reversed(rows)), steps))
     window = Window(
         context=from_json(thread["context"]), run_status=thread["run_status"]

@@ -17,6 +17,7 @@ ChatModelFactory: TypeAlias = Callable[..., BaseChatModel]
 """`factory(name, **params)`; params are those of temperature, top_p, reasoning_effort
 that the assistant or the run asks for."""
 
+_MOST_MODELS = 64
 _OUTPUT_LIMITS = ("max_tokens", "max_output_tokens")
 
 
@@ -75,6 +76,9 @@ class Models:
     def _remembered(self, key: Any, make: Callable[[], BaseChatModel]) -> BaseChatModel:
         model = self._known.get(key)
         if model is None:
+            # Names and parameters come with requests: keep the newest only.
+            while len(self._known) >= _MOST_MODELS:
+                self._known.pop(next(iter(self._known)), None)
             model = self._known[key] = self._offloading.model(_with_usage(make()))
         return model
 

@@ -7,16 +7,41 @@ two waves. The pool of a caller's own loop is left alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
+from langchain_assistants.errors import ToolError
+
 T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def _no_exit() -> Iterator[None]:
+    """Make an error of `exit()` in a tool: it would end the engine's event loop."""
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise ToolError(
+            f"The tool raised {type(error).__name__}; a tool cannot end the process."
+        ) from error
+
+
+def _guarded(coroutine: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a tool's coroutine function that cannot end the event loop."""
+
+    @functools.wraps(coroutine)
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        with _no_exit():
+            return await coroutine(*args, **kwargs)
+
+    return guarded
 
 
 class Offloading:
@@ -35,16 +60,20 @@ class Offloading:
         When the wait is cancelled the thread is abandoned and its result discarded.
         """
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pool, functools.partial(context.run, function, *args, **kwargs)
-        )
+
+        def work() -> T:
+            with _no_exit():
+                return context.run(function, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def tool(self, tool: BaseTool) -> BaseTool:
         """Return the tool, or an equal one that does not block the loop."""
+        coroutine = getattr(tool, "coroutine", None)
+        if coroutine is not None:
+            return tool.model_copy(update={"coroutine": _guarded(coroutine)})
         function = getattr(tool, "func", None)
         if function is not None and hasattr(tool, "coroutine"):
-            if tool.coroutine is not None:
-                return tool
             return tool.model_copy(update={"coroutine": self._coroutine(function)})
         if type(tool)._arun is BaseTool._arun:
             return cast("BaseTool", self._alias(tool, "_run", "_arun"))

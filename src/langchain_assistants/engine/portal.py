@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -41,12 +41,12 @@ class Portal:
 
     def _opened(self) -> BlockingPortal:
         portal = self._portal
-        if portal is not None:
+        if portal is not None and self._thread is not None and self._thread.is_alive():
             return portal
         with self._lock:
             if self._stopped:
                 raise ConfigurationError("The engine is closed; open a new one.")
-            if self._portal is None:
+            if self._portal is None or not (self._thread and self._thread.is_alive()):
                 ready = threading.Event()
                 opened: list[BlockingPortal] = []
 
@@ -85,6 +85,12 @@ class Portal:
         call = self.spawn(function)
         try:
             return call.future.result()
+        except CancelledError:
+            if not self._stopped:
+                raise
+            raise ConfigurationError(
+                "The engine was closed while this call was waiting."
+            ) from None
         except BaseException:
             call.cancel()
             raise
@@ -109,7 +115,8 @@ class Portal:
             finally:
                 finished.set()
 
-        return PortalCall(self._opened().start_task_soon(task), finished)
+        future = self._opened().start_task_soon(task)
+        return PortalCall(future, finished, self._thread)
 
     def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Execute a coroutine function on the portal's loop in the background.
@@ -122,8 +129,11 @@ class Portal:
         async def guarded() -> None:
             try:
                 await function()
-            except Exception:
-                logger.exception("background_task_failed")
+            except Exception as error:
+                logger.error(
+                    "background_task_failed", extra={"error": type(error).__name__}
+                )
+                logger.debug("background_task_failed_by", exc_info=error)
 
         def begin() -> None:  # start_soon returns what the portal would wait for
             background.start_soon(guarded)
@@ -138,7 +148,7 @@ class Portal:
         with self._lock:
             self._stopped = True
             portal, self._portal = self._portal, None
-        if portal is None or self._thread is None:
+        if portal is None or self._thread is None or not self._thread.is_alive():
             return
         if threading.current_thread() is self._thread:
             raise ConfigurationError(
@@ -153,12 +163,15 @@ class PortalCall(NamedTuple, Generic[T]):
 
     future: Future[T]
     finished: threading.Event
+    thread: threading.Thread | None
 
     def cancel(self) -> None:
         """Cancel the coroutine unless it is done, and let it tidy up."""
         if not self.finished.is_set():
             self.future.cancel()
-            self.finished.wait(_TIDY_UP_SECONDS)
+            # The portal may collect a forgotten generator: it cannot wait for itself.
+            if threading.current_thread() is not self.thread:
+                self.finished.wait(_TIDY_UP_SECONDS)
 
 
 class HasPortal(Protocol):

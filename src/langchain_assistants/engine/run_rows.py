@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.message_rows import (
@@ -115,11 +115,15 @@ def to_usage(prompt: int, completion: int) -> Usage:
 
 
 _FOLLOWING = Statement(
-    select(func.min(table.c.cursor).label("cursor")).where(
+    select(table.c.cursor)
+    .where(
         table.c.thread_id == param("thread_id"),
         table.c.seq > param("seq"),
         table.c.head == 1,
     )
+    # Runs hold their thread in the order of their creation.
+    .order_by(table.c.seq)
+    .limit(1)
 )
 _METADATA = Statement(
     update(table).where(table.c.id == param("id")).values(metadata=param("metadata"))
@@ -261,7 +265,7 @@ def run_span(run_id: str, thread_id: str) -> Transaction[Span]:
     if row is None or row["thread_id"] != thread_id:
         return Span(-1, 0)
     following = yield _FOLLOWING(thread_id=thread_id, seq=row["seq"])
-    cursor = following[0]["cursor"]
+    cursor = following[0]["cursor"] if following else None
     return Span(row["cursor"], None if cursor is None else cursor + 1)
 
 

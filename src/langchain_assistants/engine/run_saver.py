@@ -96,6 +96,14 @@ class _Live:
     writes: dict[tuple[str, int], tuple[str, Any, str]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Open:
+    """What is in memory of one thread: its run, if one executes, and checkpoints."""
+
+    run: ExecutingRun | None = None
+    live: dict[str, _Live] = field(default_factory=dict)
+
+
 class RunSaver(BaseCheckpointSaver[int]):
     """A checkpointer keyed by the assistant thread's id.
 
@@ -110,30 +118,37 @@ class RunSaver(BaseCheckpointSaver[int]):
         super().__init__(serde=strict_serializer())
         self._database = database
         self._keep = keep
-        self._live: dict[tuple[str, str], _Live] = {}
-        self._runs: dict[str, ExecutingRun] = {}
+        # Runs of several threads and loops meet here: each has an entry of its own.
+        self._open: dict[str, _Open] = {}
 
     def begin(self, thread_id: str, run: ExecutingRun) -> None:
         """Take the checkpoints of a thread for those of this run."""
-        self.drop(thread_id)
-        self._runs[thread_id] = run
+        self._open[thread_id] = _Open(run)
 
-    def drop(self, thread_id: str) -> None:
-        """Forget what is in memory of a thread; what is durable stays."""
-        self._runs.pop(thread_id, None)
-        for key in [key for key in self._live if key[0] == thread_id]:
-            del self._live[key]
+    def drop(self, thread_id: str, run: ExecutingRun | None = None) -> None:
+        """Forget what is in memory of a thread; what is durable stays.
+
+        Args:
+            thread_id: The thread.
+            run: Only if it is still this run's: the next one may have begun already.
+        """
+        if run is None or self._at(thread_id).run is run:
+            self._open.pop(thread_id, None)
 
     def queries(self, thread_id: str) -> list[Query]:
         """Return what makes a thread's checkpoints durable (at `requires_action`)."""
-        return [self._put(*key) for key in self._live if key[0] == thread_id]
+        return [self._put(thread_id, name) for name in list(self._at(thread_id).live)]
+
+    def _at(self, thread_id: str) -> _Open:
+        return self._open.get(thread_id) or self._open.setdefault(thread_id, _Open())
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the newest checkpoint, or the one that the config names."""
         thread_id, namespace, checkpoint_id = _address(config)
-        live = self._live.get((thread_id, namespace))
+        place = self._at(thread_id)
+        live = place.live.get(namespace)
         if live is None or checkpoint_id not in (None, live.checkpoint["id"]):
-            run = self._runs.get(thread_id)
+            run = place.run
             if run is not None and not run.resumed and checkpoint_id is None:
                 return None  # a run that begins has no checkpoint: no need to ask
             row = await self._database.read(_read(thread_id, namespace, checkpoint_id))
@@ -142,7 +157,7 @@ class RunSaver(BaseCheckpointSaver[int]):
             stored = self._load(row)
             if checkpoint_id is not None:
                 return _tuple(thread_id, namespace, stored)
-            live = self._live[thread_id, namespace] = stored
+            live = place.live[namespace] = stored
         return _tuple(thread_id, namespace, live)
 
     async def alist(
@@ -186,10 +201,11 @@ class RunSaver(BaseCheckpointSaver[int]):
     ) -> RunnableConfig:
         """Keep a checkpoint; it becomes durable with what its run has to store."""
         thread_id, namespace, parent_id = _address(config)
-        self._live[thread_id, namespace] = _Live(
+        place = self._at(thread_id)
+        place.live[namespace] = _Live(
             checkpoint.copy(), get_checkpoint_metadata(config, metadata), parent_id
         )
-        run = self._runs.get(thread_id)
+        run = place.run
         # Encoded only if it is stored: one checkpoint of five in a turn is.
         stored = run is not None and await run.commit(
             lambda: self._put(thread_id, namespace)
@@ -207,7 +223,8 @@ class RunSaver(BaseCheckpointSaver[int]):
     ) -> None:
         """Keep what a task wrote after a checkpoint."""
         thread_id, namespace, checkpoint_id = _address(config)
-        live = self._live.get((thread_id, namespace))
+        place = self._at(thread_id)
+        live = place.live.get(namespace)
         if live is None or live.checkpoint["id"] != checkpoint_id:
             return
         for index, (channel, value) in enumerate(writes):
@@ -215,7 +232,7 @@ class RunSaver(BaseCheckpointSaver[int]):
             # LangGraph's rule: ordinary writes of a task count once.
             if key[1] < 0 or key not in live.writes:
                 live.writes[key] = channel, value, task_path
-        if self._keep or thread_id not in self._runs:
+        if self._keep or place.run is None:
             await self._write(self._put(thread_id, namespace))
 
     async def adelete_thread(self, thread_id: str) -> None:
@@ -227,8 +244,8 @@ class RunSaver(BaseCheckpointSaver[int]):
         await self._database.write(each(queries))
 
     def _put(self, thread_id: str, namespace: str) -> Query:
-        live = self._live[thread_id, namespace]
-        run = self._runs.get(thread_id)
+        place = self._at(thread_id)
+        live, run = place.live[namespace], place.run
         checkpoint = live.checkpoint
         if run is not None and run.history:
             checkpoint = _with_messages(checkpoint, partial(_by_id, run.history))
@@ -257,7 +274,7 @@ class RunSaver(BaseCheckpointSaver[int]):
                 in the thread. Trying again would not help: the run fails.
         """
         try:
-            return self._decode(row, self._runs.get(row["thread_id"]))
+            return self._decode(row, self._at(row["thread_id"]).run)
         except Exception as error:
             raise AssistantsError(
                 f"The checkpoint of thread {row['thread_id']} cannot be read "

@@ -121,10 +121,10 @@ class SQLiteDatabase:
             self._jobs.put(_Job(transaction, future))
         try:
             return await asyncio.shield(future)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancellation:
             if future.cancelled():
                 raise
-            await _outlast_cancellation(future)
+            await _outlast(cancellation, future)
         return future.result()
 
     async def read(self, transaction: Transaction[T], /) -> T:
@@ -235,14 +235,19 @@ class SQLiteDatabase:
         return StorageError(f"The database {self.path} reported: {text}.")
 
 
-async def _outlast_cancellation(future: asyncio.Future[Any]) -> None:
-    """Wait for a future although the task is cancelled, then cancel the task again."""
+async def _outlast(
+    cancellation: asyncio.CancelledError, future: asyncio.Future[Any]
+) -> None:
+    """Wait for a future although the task is cancelled, then cancel the task again.
+
+    With the same message: by it anyio knows its own cancellations.
+    """
     while not future.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({future})
     if (task := asyncio.current_task()) is not None:
         task.uncancel()
-        task.cancel()
+        task.cancel(*cancellation.args[:1])
 
 
 def _drive(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:

@@ -58,6 +58,7 @@ assistants = Table(
     # What get_or_create compares: a digest of everything but ids and times.
     Column("digest", Text, nullable=False),
     Index("ix_assistants_id", "id", unique=True),
+    Index("ix_assistants_tenant_seq", "tenant", "seq"),
     Index("ix_assistants_tenant_digest", "tenant", "digest"),
     sqlite_autoincrement=True,
 )
@@ -80,6 +81,7 @@ threads = Table(
     # What a summarising middleware made of the oldest messages, and how far it reaches.
     Column("summary", Text),
     Index("ix_threads_id", "id", unique=True),
+    Index("ix_threads_tenant_seq", "tenant", "seq"),
     Index(
         "ix_threads_tenant_key",
         "tenant",

@@ -42,6 +42,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_assistants_id", "assistants", ["id"], unique=True)
     op.create_index(
+        "ix_assistants_tenant_seq", "assistants", ["tenant", "seq"], unique=False
+    )
+    op.create_index(
         "ix_assistants_tenant_digest", "assistants", ["tenant", "digest"], unique=False
     )
     op.create_table(
@@ -177,6 +180,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_threads_id", "threads", ["id"], unique=True)
+    op.create_index("ix_threads_tenant_seq", "threads", ["tenant", "seq"], unique=False)
     op.create_index(
         "ix_threads_tenant_key",
         "threads",
