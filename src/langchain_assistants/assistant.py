@@ -57,7 +57,7 @@ from langchain_assistants.types.runs import (
     ToolOutputs,
 )
 from langchain_assistants.types.threads import ThreadCreate
-from langchain_assistants.types.validation import check_id, validate
+from langchain_assistants.types.validation import check_id, refuse_unknown, validate
 
 AssistantOutput: TypeAlias = (
     list[AssistantAction] | AssistantFinish | list[Message] | list[RequiredToolCall]
@@ -135,7 +135,9 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
 
         Raises:
             ConfigurationError: `client` is given: it comes with a later version.
+            TypeError: A keyword is none of the runnable's.
         """
+        refuse_unknown(fields, type(self).model_fields)
         if fields.get("client") is not None or fields.get("async_client") is not None:
             raise not_available(f"{type(self).__name__}(client=...)")
         super().__init__(**fields)

@@ -11,7 +11,7 @@ from langchain_assistants.engine.message_rows import NewMessage
 from langchain_assistants.engine.step_rows import PREFIX as STEP_PREFIX
 from langchain_assistants.engine.step_rows import StepDraft, StepType
 from langchain_assistants.engine.workplace import Workplace
-from langchain_assistants.storage.database import to_json
+from langchain_assistants.storage.database import storable, to_json
 from langchain_assistants.types.messages import Message
 
 
@@ -40,7 +40,7 @@ class MessageDraft:
         """Return the content parts so far."""
         parts: list[dict[str, Any]] = []
         if self.text:
-            value = {"value": self.text, "annotations": []}
+            value = {"value": storable(self.text), "annotations": []}
             parts.append({"type": "text", "text": value})
         if self.refusal:
             parts.append({"type": "refusal", "refusal": self.refusal})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,7 +38,6 @@ from langchain_assistants.engine.run_changes import (
     release_run,
 )
 from langchain_assistants.engine.run_graph import (
-    CLIENT_CALL,
     PromptBudgetExhausted,
     RunContext,
     RunGraph,
@@ -53,6 +52,7 @@ from langchain_assistants.engine.step_rows import (
     steps_of,
     to_draft,
 )
+from langchain_assistants.engine.submission import required_action
 from langchain_assistants.engine.toolset import Implementations, bind
 from langchain_assistants.engine.transitions import Trigger, is_terminal
 from langchain_assistants.engine.workplace import Workplace
@@ -288,6 +288,10 @@ class Executor:
         try:
             self._saver.begin(row["thread_id"], recorder)
             interrupts = await self._run_graph(row, settings, recorder, config, tools)
+            if interrupts:
+                return await recorder.require_action(
+                    required_action(interrupts), self._saver.queries(row["thread_id"])
+                )
         except StorageError:
             raise
         except PromptBudgetExhausted:
@@ -301,10 +305,6 @@ class Executor:
             )
             logger.debug("run_failed_by", exc_info=error)
             return await recorder.end(Ending(Trigger.FAIL, last_error(error)))
-        if interrupts:
-            return await recorder.require_action(
-                _required_action(interrupts), self._saver.queries(row["thread_id"])
-            )
         if recorder.incomplete_reason is not None:
             return await recorder.end(
                 Ending(Trigger.EXHAUST, incomplete_reason=recorder.incomplete_reason)
@@ -448,38 +448,6 @@ def _own_config(config: RunnableConfig | None, row: Row) -> RunnableConfig:
     if given.get("max_concurrency"):
         own["max_concurrency"] = given["max_concurrency"]
     return own
-
-
-def _required_action(interrupts: Sequence[Interrupt]) -> dict[str, Any]:
-    """Return what to store: the wire's action, and which interrupt each answer resumes.
-
-    Human-in-the-loop middleware interrupts before the calls do: its questions come
-    first, as an extension type of action.
-    """
-    calls, requests, by_id = [], [], {}
-    for item in interrupts:
-        value = item.value
-        if isinstance(value, Mapping) and CLIENT_CALL in value:
-            call_id = value[CLIENT_CALL]
-            function = {"name": value["name"], "arguments": value["arguments"]}
-            calls.append({"id": call_id, "type": "function", "function": function})
-            by_id[call_id] = item.id
-        else:
-            requests.append({"id": item.id, "value": value})
-            by_id[item.id] = item.id
-    if requests:
-        action: dict[str, Any] = {
-            "type": "approval",
-            "approval": {"requests": requests},
-        }
-        if calls:
-            action["submit_tool_outputs"] = {"tool_calls": calls}
-    else:
-        action = {
-            "type": "submit_tool_outputs",
-            "submit_tool_outputs": {"tool_calls": calls},
-        }
-    return {"action": action, "interrupts": by_id}
 
 
 def _prompt_too_long(settings: RunSettings) -> Ending:

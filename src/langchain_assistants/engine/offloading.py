@@ -24,13 +24,18 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def _no_exit() -> Iterator[None]:
-    """Make an error of `exit()` in a tool: it would end the engine's event loop."""
+    """Make a plain error of what an event loop cannot take from a tool.
+
+    `exit()` would end the loop, and StopIteration would never arrive.
+    """
     try:
         yield
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise ToolError(
-            f"The tool raised {type(error).__name__}; a tool cannot end the process."
-        ) from error
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            raise
+        raise ToolError(f"The tool raised {type(error).__name__}.") from error
 
 
 def _guarded(coroutine: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future
@@ -38,8 +39,14 @@ class Portal:
         self._background: TaskGroup | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
+        self._process = os.getpid()
 
     def _opened(self) -> BlockingPortal:
+        if os.getpid() != self._process:
+            raise ConfigurationError(
+                "This engine was opened before its process was forked, and its threads "
+                "stayed in the parent; open an engine in the child."
+            )
         portal = self._portal
         if portal is not None and self._thread is not None and self._thread.is_alive():
             return portal

@@ -28,9 +28,16 @@ from langchain_assistants.engine.run_changes import (
 from langchain_assistants.engine.run_settings import RunSettings
 from langchain_assistants.engine.step_rows import StepDraft, record_output
 from langchain_assistants.engine.transitions import Trigger
-from langchain_assistants.engine.turn import Turn
+from langchain_assistants.engine.turn import Turn, finish_reason, tokens_of
 from langchain_assistants.engine.workplace import Workplace
-from langchain_assistants.storage.database import Query, Row, Transaction, each, to_json
+from langchain_assistants.storage.database import (
+    Query,
+    Row,
+    Transaction,
+    each,
+    storable,
+    to_json,
+)
 from langchain_assistants.types.messages import Message
 
 
@@ -159,7 +166,7 @@ class RunRecorder:
             structured: The parsed object, where structured output was asked for.
         """
         turn, self._turn = self._turn or self._new_turn(), None
-        prompt, completion = _tokens_of(answer)
+        prompt, completion = tokens_of(answer)
         self.tokens = Tokens(
             self.tokens.prompt + prompt, self.tokens.completion + completion
         )
@@ -191,7 +198,7 @@ class RunRecorder:
 
     def rejected(self, answer: AIMessage) -> None:
         """Count an answer that does not fit its schema: the model tries again."""
-        prompt, completion = _tokens_of(answer)
+        prompt, completion = tokens_of(answer)
         self.tokens = Tokens(
             self.tokens.prompt + prompt, self.tokens.completion + completion
         )
@@ -217,7 +224,7 @@ class RunRecorder:
 
     def _budget_ends(self, answer: AIMessage, *, goes_on: bool) -> bool:
         """Note the budget that this answer used up; tell whether the run must stop."""
-        reason = _finish_reason(answer)
+        reason = finish_reason(answer)
         if reason in ("length", "max_tokens"):
             self.incomplete_reason = "max_completion_tokens"
         elif reason == "content_filter":
@@ -259,7 +266,7 @@ class RunRecorder:
         if step is not None:
             for call in step.open_calls():
                 if call["id"] == call_id:
-                    call["function"]["output"] = output
+                    call["function"]["output"] = storable(output)
             closes = not step.open_calls()
         queries: list[Query] = []
         if recorded is not None:
@@ -479,17 +486,6 @@ class _Stored(NamedTuple):
 
     end: int
     messages: list[Message]
-
-
-def _tokens_of(answer: AIMessage) -> tuple[int, int]:
-    usage = answer.usage_metadata
-    return (usage["input_tokens"], usage["output_tokens"]) if usage else (0, 0)
-
-
-def _finish_reason(answer: AIMessage) -> str | None:
-    metadata = answer.response_metadata
-    reason = metadata.get("finish_reason") or metadata.get("stop_reason")
-    return reason if isinstance(reason, str) else None
 
 
 def _json_text(structured: object) -> str:

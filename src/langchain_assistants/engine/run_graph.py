@@ -45,6 +45,7 @@ from langchain_assistants.engine.run_saver import strict_serializer
 from langchain_assistants.engine.run_settings import RunSettings
 from langchain_assistants.engine.turn import malformed_problem
 from langchain_assistants.settings import Settings
+from langchain_assistants.storage.database import storable
 
 RunGraph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
 _ToolResult: TypeAlias = ToolMessage | Command[Any]
@@ -370,6 +371,8 @@ def _storable(
     An artifact that cannot be must not undo a tool that has run; the checkpoint would
     refuse it as the ledger does.
     """
+    if isinstance(result, ToolMessage) and isinstance(result.content, str):
+        result.content = storable(result.content)
     try:
         return result, _SERIALIZER.dumps_typed(result)[1]
     except Exception:

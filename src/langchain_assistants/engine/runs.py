@@ -27,7 +27,7 @@ from langchain_assistants.engine.run_rows import (
     to_run,
 )
 from langchain_assistants.engine.workplace import Workplace
-from langchain_assistants.errors import NotFoundError
+from langchain_assistants.errors import InvalidRequestError, NotFoundError
 from langchain_assistants.storage.database import Row, Transaction
 from langchain_assistants.types.events import RunEvent
 from langchain_assistants.types.pages import AsyncPaginator, ListParams, Page
@@ -65,7 +65,14 @@ class Runs(Resource):
             InvalidRequestError: A field breaks a rule.
             NotFoundError: There is no such thread or assistant.
         """
-        started = await self._conductor.start(self._request(thread_id, fields))
+        request = self._request(thread_id, fields)
+        if request.body.get("stream"):
+            raise InvalidRequestError(
+                "Use runs.stream (or astream) for a run that streams its events.",
+                code="invalid_value",
+                param="stream",
+            )
+        started = await self._conductor.start(request)
         return to_run(started, status="queued")
 
     async def astream(

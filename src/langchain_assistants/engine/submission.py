@@ -1,11 +1,14 @@
-"""Tool outputs that a caller submits: checked, stored, and the run queued again."""
+"""What a run asks of its caller, and the outputs that the caller submits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from langgraph.types import Interrupt
+
 from langchain_assistants.engine.run_changes import claim_run, submit_outputs
+from langchain_assistants.engine.run_graph import CLIENT_CALL
 from langchain_assistants.engine.run_rows import Claim, run_row
 from langchain_assistants.engine.step_rows import steps_of, to_draft
 from langchain_assistants.errors import InvalidRequestError
@@ -18,6 +21,38 @@ class Submission(NamedTuple):
 
     row: Row
     step: RunStep | None
+
+
+def required_action(interrupts: Sequence[Interrupt]) -> dict[str, Any]:
+    """Return what to store: the wire's action, and which interrupt each answer resumes.
+
+    Human-in-the-loop middleware interrupts before the calls do: its questions come
+    first, as an extension type of action.
+    """
+    calls, requests, by_id = [], [], {}
+    for item in interrupts:
+        value = item.value
+        if isinstance(value, Mapping) and CLIENT_CALL in value:
+            call_id = value[CLIENT_CALL]
+            function = {"name": value["name"], "arguments": value["arguments"]}
+            calls.append({"id": call_id, "type": "function", "function": function})
+            by_id[call_id] = item.id
+        else:
+            requests.append({"id": item.id, "value": value})
+            by_id[item.id] = item.id
+    if requests:
+        action: dict[str, Any] = {
+            "type": "approval",
+            "approval": {"requests": requests},
+        }
+        if calls:
+            action["submit_tool_outputs"] = {"tool_calls": calls}
+    else:
+        action = {
+            "type": "submit_tool_outputs",
+            "submit_tool_outputs": {"tool_calls": calls},
+        }
+    return {"action": action, "interrupts": by_id}
 
 
 def submit(

@@ -197,6 +197,19 @@ class Turn:
         ]
 
 
+def tokens_of(answer: AIMessage) -> tuple[int, int]:
+    """Return the prompt and completion tokens of an answer, 0 where unknown."""
+    usage = answer.usage_metadata
+    return (usage["input_tokens"], usage["output_tokens"]) if usage else (0, 0)
+
+
+def finish_reason(answer: AIMessage) -> str | None:
+    """Return why the model stopped, in its provider's word."""
+    metadata = answer.response_metadata
+    reason = metadata.get("finish_reason") or metadata.get("stop_reason")
+    return reason if isinstance(reason, str) else None
+
+
 def malformed_problem(answer: AIMessage | None, call_id: str) -> str | None:
     """Return what is wrong with a call's arguments, if anything is."""
     marks = {} if answer is None else answer.additional_kwargs.get(MALFORMED, {})

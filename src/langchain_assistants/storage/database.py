@@ -146,6 +146,15 @@ def to_json(value: object) -> str:
     return text
 
 
+def storable(text: str) -> str:
+    """Return text without lone surrogates: no provider takes them back."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
+
+
 def from_json(text: str | None) -> Any:
     """Decode a JSON column; NULL is None."""
     return None if text is None else json.loads(text)

@@ -46,7 +46,7 @@ def validate(
         TypeError: An unknown field, on the surface `"python"`.
     """
     if surface == "python":
-        _refuse_unknown_arguments(fields, request_type.__annotations__)
+        refuse_unknown(fields, request_type.__annotations__)
     data = _plain(fields, ())
     try:
         checked: dict[str, Any] = _adapter(request_type).validate_python(
@@ -82,9 +82,12 @@ def _adapter(request_type: Any) -> TypeAdapter[dict[str, Any]]:
     return TypeAdapter(request_type)
 
 
-def _refuse_unknown_arguments(
-    fields: Mapping[str, Any], known: Mapping[str, Any]
-) -> None:
+def refuse_unknown(fields: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Treat an unknown name as Python does an unknown argument.
+
+    Raises:
+        TypeError: It names the nearest known one.
+    """
     for name in fields:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
