@@ -114,7 +114,14 @@ def test_there_are_examples_and_notebooks() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/architecture.md", "docs/runs.md", "CHANGELOG.md"]
+    "page",
+    [
+        "README.md",
+        "docs/architecture.md",
+        "docs/coming-from.md",
+        "docs/runs.md",
+        "CHANGELOG.md",
+    ],
 )
 def test_links_of_a_page_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
