@@ -67,7 +67,7 @@ from langchain_assistants.types.runs import Run
 
 logger = logging.getLogger(__name__)
 
-Reason = Literal["cancelled", "expired", "fenced"]
+Reason = Literal["cancelled", "expired"]
 
 
 @dataclass(frozen=True, slots=True)

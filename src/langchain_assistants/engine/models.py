@@ -50,7 +50,7 @@ class Models:
                 a package that is not installed, a key that is not set.
         """
         if isinstance(self._source, BaseChatModel):
-            return self._remembered(id(self._source), lambda: self._given())
+            return self._remembered(id(self._source), self._given)
         key = name, tuple(sorted(params.items()))
         return self._remembered(key, lambda: self._made(name, params))
 

@@ -41,6 +41,10 @@ class Portal:
         self._stopped = False
         self._process = os.getpid()
 
+    @property
+    def _is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def _opened(self) -> BlockingPortal:
         if os.getpid() != self._process:
             raise ConfigurationError(
@@ -48,12 +52,12 @@ class Portal:
                 "stayed in the parent; open an engine in the child."
             )
         portal = self._portal
-        if portal is not None and self._thread is not None and self._thread.is_alive():
+        if portal is not None and self._is_alive:
             return portal
         with self._lock:
             if self._stopped:
                 raise ConfigurationError("The engine is closed; open a new one.")
-            if self._portal is None or not (self._thread and self._thread.is_alive()):
+            if self._portal is None or not self._is_alive:
                 ready = threading.Event()
                 opened: list[BlockingPortal] = []
 
@@ -155,7 +159,7 @@ class Portal:
         with self._lock:
             self._stopped = True
             portal, self._portal = self._portal, None
-        if portal is None or self._thread is None or not self._thread.is_alive():
+        if portal is None or self._thread is None or not self._is_alive:
             return
         if threading.current_thread() is self._thread:
             raise ConfigurationError(
