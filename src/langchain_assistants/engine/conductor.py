@@ -11,45 +11,40 @@ import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
 from langchain_assistants.engine.announcer import Announcer
-from langchain_assistants.engine.assistants import assistant_row
 from langchain_assistants.engine.bells import Bells
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution, Executor, outlast
-from langchain_assistants.engine.message_rows import (
-    NewMessage,
-    check_room,
-    new_messages,
-    thread_end,
-)
+from langchain_assistants.engine.message_rows import new_messages, written_messages
 from langchain_assistants.engine.run_changes import (
-    active_run,
     claim_run,
     expire_run,
     request_cancel,
 )
+from langchain_assistants.engine.run_creation import (
+    CreatedRun,
+    RunCreation,
+    RunRequest,
+)
 from langchain_assistants.engine.run_rows import (
     PREFIX,
     Claim,
-    NewRun,
-    insert_run,
     run_row,
     run_row_of_any_tenant,
     to_run,
 )
-from langchain_assistants.engine.run_settings import RunSettings
-from langchain_assistants.engine.submission import Submission, submit
-from langchain_assistants.engine.threads import NewThread, to_thread
+from langchain_assistants.engine.step_rows import steps_of
+from langchain_assistants.engine.submission import Submission, finish, submit
+from langchain_assistants.engine.threads import to_thread
 from langchain_assistants.engine.toolset import Implementations
 from langchain_assistants.engine.transitions import is_terminal
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.errors import (
-    ActiveRunError,
     InvalidRequestError,
     NotFoundError,
     StorageError,
@@ -62,32 +57,6 @@ logger = logging.getLogger(__name__)
 # How often a waiting run or caller looks at the database: other processes ring no bell.
 _LOOK_SECONDS = 0.5
 _STORAGE_RETRIES = (0.1, 0.5, 2.0)
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """A run that somebody asks for.
-
-    Attributes:
-        tenant: Whose it is.
-        thread: The id of a thread, or one to create together with the run (unless
-            there is one with its key).
-        body: The checked request body.
-        messages: Bodies of messages that come before `additional_messages`.
-        left: Runs whose caller went away; one that is active makes room.
-    """
-
-    tenant: str
-    thread: str | NewThread
-    body: Mapping[str, Any]
-    messages: Sequence[Mapping[str, Any]] = ()
-    left: frozenset[str] = frozenset()
-
-
-class _Created(NamedTuple):
-    row: Row
-    stopped: str | None
-    thread: Row | None
 
 
 @dataclass(slots=True)
@@ -216,6 +185,8 @@ class Conductor:
         names = frozenset() if tools is None else tools.names
         created = await self._create(request, log, claimed=True, own_tools=names)
         row = created.row
+        if created.known and (stopped := await self._stopped(row)) is not None:
+            return stopped
         if row["status"] != "in_progress":
             waiting = row
             try:
@@ -236,12 +207,35 @@ class Conductor:
         log: EventLog | None = None,
         config: RunnableConfig | None = None,
         tools: Implementations | None = None,
+        task: str | None = None,
     ) -> Execution:
         """Submit tool outputs and execute the run here to its next stop."""
         await self.look(run_id, tenant)
         claim = self._claim(self.workplace.clock())
-        submission = await self._submit(run_id, tenant, outputs, log, claim=claim)
+        submission = await self._submit(
+            run_id, tenant, outputs, log, claim=claim, task=task
+        )
         return await self._execute(submission.row, log=log, config=config, tools=tools)
+
+    async def finish(
+        self,
+        run_id: str,
+        tenant: str,
+        outputs: Sequence[Mapping[str, Any]],
+        *,
+        task: str | None = None,
+    ) -> Execution:
+        """Complete a run with its outputs; the model is not asked again.
+
+        For a graph that goes elsewhere after the tools: a hand-over, a direct return.
+        """
+        await self.look(run_id, tenant)
+        now = self.workplace.clock()
+        row = await self.workplace.database.write(
+            finish(run_id, tenant, outputs, self._claim(now), now, task)
+        )
+        self.bells.ring(run_id, row["thread_id"])
+        return Execution(to_run(row), [])
 
     def close(self) -> None:
         """End the streams of runs that nobody will execute any more."""
@@ -326,19 +320,29 @@ class Conductor:
         *,
         claimed: bool,
         own_tools: frozenset[str] = frozenset(),
-    ) -> _Created:
+    ) -> CreatedRun:
         now = self.workplace.clock()
         claim = self._claim(now) if claimed else None
         bodies = [*request.messages, *(request.body.get("additional_messages") or ())]
         messages = new_messages(bodies, self.workplace.new_id)
-        run_id = self.workplace.new_id(PREFIX)
-        created = await self.workplace.database.write(
-            self._insert(request, run_id, messages, claim, own_tools, now)
+        for place, source_id in enumerate(request.source_ids):
+            messages[place] = messages[place]._replace(source_id=source_id)
+        creation = RunCreation(
+            request,
+            self.workplace.settings,
+            self.workplace.new_id(PREFIX),
+            self.workplace.new_id,
+            messages,
+            claim,
+            own_tools,
+            self.executor.running,
+            now,
         )
+        created = await self.workplace.database.write(creation.transaction())
         if created.stopped is not None:
             self.executor.stop(created.stopped, "cancelled")
             self.bells.ring(created.stopped)
-        if log is not None:
+        if log is not None and not created.known:
             log.attempt = max(1, created.row["attempt"])
             if created.thread is not None:
                 log.emit("thread.created", to_thread(created.thread))
@@ -347,66 +351,20 @@ class Conductor:
             log.emit("thread.run.queued", run)
         return created
 
-    def _insert(
-        self,
-        request: RunRequest,
-        run_id: str,
-        messages: Sequence[NewMessage],
-        claim: Claim | None,
-        own_tools: frozenset[str],
-        now: float,
-    ) -> Transaction[_Created]:
-        """Insert a run, and its thread if that is new; make room for it if asked."""
-        settings, body, tenant = self.workplace.settings, request.body, request.tenant
-        thread: Row | None = None
-        stopped: str | None = None
-        active: Row | None = None
-        place = request.thread
-        if isinstance(place, NewThread) and (known := (yield from place.existing())):
-            place = known["id"]
-        if isinstance(place, NewThread):
-            thread = yield from place.insert()
-            thread_id, end = thread["id"], len(place.messages)
-        else:
-            thread_id = place
-            yield from thread_end(thread_id, tenant)
-            active = yield from active_run(thread_id, now)
-            mode = body.get("on_active_run") or settings.on_active_run
-            if (
-                active is not None
-                and active["id"] in request.left
-                and (active["status"] == "requires_action")
-            ):
-                mode = "cancel"
-            if active is not None and mode == "reject":
-                raise ActiveRunError(thread_id, active["id"])
-            if active is not None and mode == "cancel":
-                if active["status"] != "cancelling":
-                    asked = yield from request_cancel(active, now)
-                    stopped = asked["id"] if asked["status"] == "cancelling" else None
-                active = yield from active_run(thread_id, now)
-            end = yield from thread_end(thread_id, tenant)
-        check_room(thread_id, end, messages, settings.max_messages_per_thread)
-        assistant = yield from assistant_row(body["assistant_id"], tenant)
-        merged = RunSettings.merge(assistant, body, settings)
-        expires_after = body.get("expires_after")
-        run = NewRun(
-            id=run_id,
-            tenant=tenant,
-            thread_id=thread_id,
-            assistant_id=assistant["id"],
-            assistant_version=assistant["version"],
-            settings=merged._asdict(),
-            metadata=body.get("metadata") or {},
-            messages=messages,
-            required_tools=_required_tools(merged.tools, own_tools),
-            expires_after=settings.expires_after
-            if expires_after is None
-            else expires_after,
-            now=now,
-        )
-        row = yield from insert_run(run, claim, end=end, head=active is None)
-        return _Created(row, stopped, thread)
+    async def _stopped(self, row: Row) -> Execution | None:
+        """Return what a run that has stopped already wrote; None if it goes on."""
+        if row["status"] != "requires_action" and not is_terminal(row["status"]):
+            return None
+
+        def read() -> Transaction[Execution]:
+            messages = yield from written_messages(row)
+            steps = yield from steps_of(row["id"])
+            waits = row["status"] == "requires_action"
+            return Execution(
+                to_run(row), messages, steps[-1]["id"] if steps and waits else None
+            )
+
+        return await self.workplace.database.read(read())
 
     async def _submit(
         self,
@@ -416,10 +374,11 @@ class Conductor:
         log: EventLog | None,
         *,
         claim: Claim | None,
+        task: str | None = None,
     ) -> Submission:
         now = self.workplace.clock()
         submission = await self.workplace.database.write(
-            submit(run_id, tenant, outputs, claim, now)
+            submit(run_id, tenant, outputs, claim, now, task)
         )
         if log is not None:
             log.attempt = submission.row["attempt"] + (claim is None)
@@ -481,15 +440,3 @@ class Conductor:
             return await self.executor.execute(row, log=log, config=config, tools=tools)
         finally:
             self.bells.ring(row["id"], row["thread_id"])
-
-
-def _required_tools(
-    tools: Sequence[Mapping[str, Any]], own: frozenset[str]
-) -> list[str]:
-    """Return the tools without which no other process can go on with a run."""
-    return [
-        entry["function"]["name"]
-        for entry in tools
-        if entry["type"] == "function"
-        and (entry.get("run_on") == "engine" or entry["function"]["name"] in own)
-    ]

@@ -77,10 +77,12 @@ class Execution:
     Attributes:
         run: The run at its stop.
         messages: What it wrote on the way, oldest first.
+        open_step_id: The id of the step whose calls the run requires, if it does.
     """
 
     run: Run
     messages: Sequence[Message]
+    open_step_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -157,7 +159,12 @@ class Executor:
             if self._running.get(row["id"]) is running:
                 del self._running[row["id"]]
             self._saver.drop(row["thread_id"], recorder)
-        return Execution(to_run(ended), recorder.messages)
+        return Execution(to_run(ended), recorder.messages, recorder.open_step_id)
+
+    @property
+    def running(self) -> frozenset[str]:
+        """The ids of the runs that execute in this process."""
+        return frozenset(self._running)
 
     def stop(self, run_id: str, reason: Reason) -> bool:
         """Stop a run that executes in this process, from any thread.

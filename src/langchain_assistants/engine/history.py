@@ -75,8 +75,37 @@ _TOOL_CALLS = Statement(
     )
     .limit(param("limit"))
 )
+_TOOL_CALLS_BEFORE_FORK = Statement(
+    select(
+        run_steps.c.id,
+        run_steps.c.run_id,
+        run_steps.c.position,
+        run_steps.c.status,
+        run_steps.c.details,
+    )
+    .join(runs, runs.c.id == run_steps.c.run_id)
+    .where(
+        run_steps.c.thread_id == param("thread_id"),
+        text("type = 'tool_calls'"),
+        run_steps.c.position >= param("low"),
+        run_steps.c.position <= param("through"),
+        runs.c.seq <= param("last_run"),
+    )
+    .order_by(
+        run_steps.c.position.desc(),
+        run_steps.c.created_at.desc(),
+        run_steps.c.seq.desc(),
+    )
+    .limit(param("limit"))
+)
+_PARENT = Statement(
+    select(threads.c.parent_id, threads.c.parent_seq, threads.c.parent_run).where(
+        threads.c.id == param("id")
+    )
+)
 _THREAD = Statement(
     select(
+        threads.c.parent_id,
         threads.c.context,
         threads.c.summary,
         select(runs.c.status)
@@ -135,6 +164,10 @@ def read_window(
         newest = yield _TOOL_CALLS(
             thread_id=thread_id, low=low, cursor=cursor, run_id=run_id, limit=most_steps
         )
+        if thread["parent_id"] is not None:
+            newest += yield from _calls_before_fork(
+                thread_id, low, most_steps - len(newest)
+            )
         steps = newest[::-1]
     entries = list(_entries(list(reversed(rows)), steps))
     window = Window(
@@ -151,6 +184,28 @@ def read_window(
             window.messages.append(message)
             window.positions[message.id or ""] = seq
     return window
+
+
+def _calls_before_fork(thread_id: str, low: int, limit: int) -> Transaction[list[Row]]:
+    """Read tool calls of the threads that a fork comes from, newest first."""
+    found: list[Row] = []
+    through: int | None = None
+    last_run: int | None = None
+    while len(found) < limit:
+        parents = yield _PARENT(id=thread_id)
+        if not parents or (thread_id := parents[0]["parent_id"]) is None:
+            break
+        reach, newest = parents[0]["parent_seq"], parents[0]["parent_run"]
+        through = reach if through is None else min(through, reach)
+        last_run = newest if last_run is None else min(last_run, newest)
+        found += yield _TOOL_CALLS_BEFORE_FORK(
+            thread_id=thread_id,
+            low=low,
+            through=through,
+            last_run=last_run,
+            limit=limit - len(found),
+        )
+    return found
 
 
 def set_summary(

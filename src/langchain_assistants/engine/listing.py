@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Select, select
 
 from langchain_assistants.storage.database import Row, Statement, Transaction, param
-
-Order = Literal["asc", "desc"]
+from langchain_assistants.types.pages import Order
 
 # Sequence numbers lie strictly between these.
 _LOWEST, _HIGHEST = -1, 2**62

@@ -19,6 +19,7 @@ from langchain_assistants.storage.database import (
     param,
     to_json,
 )
+from langchain_assistants.storage.functions import is_one_of
 from langchain_assistants.storage.tables import messages as table
 from langchain_assistants.storage.tables import threads
 from langchain_assistants.types.messages import (
@@ -73,6 +74,15 @@ _WRITTEN = Statement(
 )
 
 
+_TAKEN = Statement(
+    select(table.c.id, table.c.source_id).where(
+        table.c.thread_id == param("thread_id"),
+        is_one_of(table.c.source_id, param("source_ids"))
+        | is_one_of(table.c.id, param("source_ids")),
+    )
+)
+
+
 class NewMessage(NamedTuple):
     """A message that a transaction is about to insert; JSON is encoded already."""
 
@@ -87,6 +97,7 @@ class NewMessage(NamedTuple):
     incomplete_reason: str | None = None
     created_at: float | None = None
     ended_at: float | None = None
+    source_id: str | None = None
 
 
 def new_messages(
@@ -118,6 +129,18 @@ def insert_messages(
         values["created_at"] = now if message.created_at is None else message.created_at
         yield _INSERT(thread_id=thread_id, seq=number, model_content=None, **values)
     return last_seq + len(messages)
+
+
+def not_taken_yet(
+    thread_id: str, messages: Sequence[NewMessage]
+) -> Transaction[list[NewMessage]]:
+    """Leave out the messages that the thread has taken before, or wrote itself."""
+    wanted = [m.source_id for m in messages if m.source_id is not None]
+    if not wanted:
+        return list(messages)
+    rows = yield _TAKEN(thread_id=thread_id, source_ids=to_json(wanted))
+    taken = {row[name] for row in rows for name in ("id", "source_id")}
+    return [m for m in messages if m.source_id is None or m.source_id not in taken]
 
 
 def append_messages(

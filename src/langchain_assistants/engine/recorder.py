@@ -240,6 +240,11 @@ class RunRecorder:
 
     # What tools tell.
 
+    @property
+    def open_step_id(self) -> str | None:
+        """The id of the step whose calls still wait for outputs, if there is one."""
+        return None if self._open_step is None else self._open_step.id
+
     def arguments_of(self, call_id: str) -> str | None:
         """Return an open call's arguments exactly as the model wrote them."""
         for call in () if self._open_step is None else self._open_step.open_calls():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import Unpack
 
-from langchain_assistants.engine.listing import Listing, Order, Slice
+from langchain_assistants.engine.listing import Listing, Slice
+from langchain_assistants.engine.origin import EngineOrigin
 from langchain_assistants.engine.portal import Portal
 from langchain_assistants.errors import (
     InvalidRequestError,
@@ -25,8 +26,10 @@ from langchain_assistants.types.pages import (
     AsyncPage,
     AsyncPaginator,
     ListParams,
+    Order,
     Page,
 )
+from langchain_assistants.types.records import bind
 from langchain_assistants.types.validation import validate
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ class Resource:
         """Bind the resource to what the engine works with."""
         self._workplace = workplace
         self._tenant = tenant
+        self._origin = EngineOrigin(workplace, tenant)
 
     @property
     def tenant(self) -> str:
@@ -52,6 +56,11 @@ class Resource:
     def portal(self) -> Portal:
         """The loop that synchronous twins wait for."""
         return self._workplace.portal
+
+    def bound(self, item: ObjectT) -> ObjectT:
+        """Return an object that a notebook shows with what belongs to it."""
+        bind(item, self._origin)
+        return item
 
 
 Anchor = Callable[[str], Transaction[int]]
@@ -109,6 +118,7 @@ class ObjectList:
         return AsyncPage(
             data,
             has_more=has_more,
+            order=params["order"],
             fetch_next=lambda after: self.apage(following(params, after)),
         )
 
@@ -118,6 +128,7 @@ class ObjectList:
         return Page(
             data,
             has_more=has_more,
+            order=params["order"],
             fetch_next=lambda after: self.page(following(params, after)),
         )
 

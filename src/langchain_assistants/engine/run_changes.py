@@ -118,6 +118,7 @@ _SUBMIT = _changes(
     Trigger.SUBMIT_TOOL_OUTPUTS,
     required_action=param("required_action"),
     expires_at=param("expires_at"),
+    graph_task=param("graph_task"),
 )
 _REQUEST_CANCEL = _changes(Trigger.REQUEST_CANCEL, required_action=None)
 _RELEASE = _changes(Trigger.RELEASE, **_FREE)
@@ -278,7 +279,7 @@ def require_action(
 
 
 def submit_outputs(
-    row: Row, outputs: Mapping[str, Any], now: float
+    row: Row, outputs: Mapping[str, Any], now: float, task: str | None
 ) -> Transaction[Row]:
     """Queue a run again with the outputs it waited for; its deadline starts again.
 
@@ -286,12 +287,14 @@ def submit_outputs(
         row: The run, in `requires_action`.
         outputs: What to resume the graph with, by interrupt id.
         now: The time.
+        task: The graph task that goes on with the run, if one does.
     """
     rows = yield _SUBMIT(
         id=row["id"],
         attempt=row["attempt"],
         required_action=to_json({"resume": outputs}),
         expires_at=now + row["expires_after"],
+        graph_task=row["graph_task"] if task is None else task,
     )
     return rows[0]
 

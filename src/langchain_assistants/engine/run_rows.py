@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
+from langchain_assistants.engine.graph_tasks import GraphTask
 from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.message_rows import (
     NewMessage,
@@ -174,6 +175,7 @@ class NewRun:
     required_tools: Sequence[str]
     expires_after: float
     now: float
+    task: GraphTask | None = None
 
 
 def run_row(run_id: str, tenant: str) -> Transaction[Row]:
@@ -248,8 +250,32 @@ def insert_run(
         created_at=run.now,
         started_at=None if claimed is None else run.now,
         ended_at=None,
+        graph_thread=run.task and run.task.thread,
+        graph_node=run.task and run.task.node,
+        graph_task=run.task and run.task.id,
     )
     return rows[0]
+
+
+def insert_completed_copy(
+    run: Row, run_id: str, thread_id: str, now: float
+) -> Transaction[Row]:
+    """Insert what a run had done at some moment as a completed run of a fork."""
+    columns = {c.name: run[c.name] for c in table.c if c.name != "seq"}
+    columns |= {
+        "id": run_id,
+        "thread_id": thread_id,
+        "status": "completed",
+        "required_action": None,
+        "last_error": None,
+        "incomplete_reason": None,
+        "worker": None,
+        "lease_until": None,
+        "created_at": now,
+        "ended_at": now,
+        "graph_task": None,
+    }
+    return (yield _INSERT(**columns))[0]
 
 
 class Span(NamedTuple):

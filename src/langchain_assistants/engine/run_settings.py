@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from langchain_assistants.settings import Settings
@@ -64,6 +64,12 @@ class RunSettings(NamedTuple):
     def of(cls, row: Row) -> RunSettings:
         """Read the settings from a run's row."""
         return cls(**from_json(row["settings"]))
+
+    def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> RunSettings:
+        """Add functions that the settings do not name yet."""
+        known = {t["function"]["name"] for t in self.tools if t["type"] == "function"}
+        added = [dict(t) for t in tools if t["function"]["name"] not in known]
+        return self._replace(tools=[*self.tools, *added]) if added else self
 
     def model_params(self) -> dict[str, Any]:
         """Return the sampling parameters that were asked for."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from langchain_assistants.engine.conductor import Conductor, RunRequest
+from langchain_assistants.engine.conductor import Conductor
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.listing import Slice
 from langchain_assistants.engine.message_rows import thread_end
@@ -18,6 +18,7 @@ from langchain_assistants.engine.resource import (
     list_params,
     read_slice,
 )
+from langchain_assistants.engine.run_creation import RunRequest
 from langchain_assistants.engine.run_rows import (
     KIND,
     OF_THREAD,
@@ -73,7 +74,7 @@ class Runs(Resource):
                 param="stream",
             )
         started = await self._conductor.start(request)
-        return to_run(started, status="queued")
+        return self.bound(to_run(started, status="queued"))
 
     async def astream(
         self, thread_id: str, **fields: Unpack[RunCreate]
@@ -107,7 +108,7 @@ class Runs(Resource):
             NotFoundError: There is none with this id.
         """
         check_id(run_id, "run_id", PREFIX)
-        return to_run(await self._conductor.look(run_id, self._tenant))
+        return self.bound(to_run(await self._conductor.look(run_id, self._tenant)))
 
     async def aupdate(self, run_id: str, **fields: Unpack[RunUpdate]) -> Run:
         """Replace a run's metadata."""
@@ -121,7 +122,7 @@ class Runs(Resource):
             yield from set_metadata(run_id, body["metadata"] or {})
             return (yield from run_row(run_id, self._tenant))
 
-        return to_run(await self._workplace.database.write(store()))
+        return self.bound(to_run(await self._workplace.database.write(store())))
 
     async def acancel(self, run_id: str) -> Run:
         """Cancel a run; one that nobody executes is `cancelled` at once.
@@ -130,7 +131,7 @@ class Runs(Resource):
             InvalidRequestError: It has ended, or is being cancelled already.
         """
         check_id(run_id, "run_id", PREFIX)
-        return to_run(await self._conductor.cancel(run_id, self._tenant))
+        return self.bound(to_run(await self._conductor.cancel(run_id, self._tenant)))
 
     async def asubmit_tool_outputs(
         self, run_id: str, **fields: Unpack[ToolOutputs]
@@ -145,7 +146,7 @@ class Runs(Resource):
         check_id(run_id, "run_id", PREFIX)
         outputs = validate(ToolOutputs, fields)["tool_outputs"]
         row = await self._conductor.submit(run_id, self._tenant, outputs)
-        return to_run(row, status="queued")
+        return self.bound(to_run(row, status="queued"))
 
     async def asubmit_tool_outputs_stream(
         self, run_id: str, **fields: Unpack[ToolOutputs]
@@ -177,7 +178,8 @@ class Runs(Resource):
             TimeoutError: It did neither within `timeout` seconds; it goes on.
         """
         check_id(run_id, "run_id", PREFIX)
-        return to_run(await self._conductor.settled(run_id, self._tenant, timeout))
+        row = await self._conductor.settled(run_id, self._tenant, timeout)
+        return self.bound(to_run(row))
 
     def wait(self, run_id: str, timeout: float | None = None) -> Run:
         """Wait until a run requires action or has ended; see `await_`."""
@@ -198,7 +200,7 @@ class Runs(Resource):
                 yield from read_slice(OF_THREAD, params, anchor, thread_id=thread_id)
             )
 
-        return ObjectList(self._workplace, read, to_run)
+        return ObjectList(self._workplace, read, lambda row: self.bound(to_run(row)))
 
     def alist(
         self, thread_id: str, **params: Unpack[ListParams]

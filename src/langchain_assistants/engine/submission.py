@@ -7,10 +7,16 @@ from typing import Any, NamedTuple
 
 from langgraph.types import Interrupt
 
-from langchain_assistants.engine.run_changes import claim_run, submit_outputs
+from langchain_assistants.engine.run_changes import (
+    Ending,
+    claim_run,
+    end_run,
+    submit_outputs,
+)
 from langchain_assistants.engine.run_graph import CLIENT_CALL
 from langchain_assistants.engine.run_rows import Claim, run_row
 from langchain_assistants.engine.step_rows import steps_of, to_draft
+from langchain_assistants.engine.transitions import Trigger
 from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.storage.database import Row, Transaction, from_json
 from langchain_assistants.types.steps import RunStep
@@ -61,6 +67,7 @@ def submit(
     outputs: Sequence[Mapping[str, Any]],
     claim: Claim | None,
     now: float,
+    task: str | None = None,
 ) -> Transaction[Submission]:
     """Accept the outputs of all open calls, in any order.
 
@@ -70,6 +77,7 @@ def submit(
         outputs: `{tool_call_id, output}`; an approval's output may be any JSON object.
         claim: Who goes on with the run at once; None: it is queued.
         now: The time.
+        task: The id of the graph task that submits, if one does.
 
     Raises:
         InvalidRequestError: The run waits for no outputs, or for others.
@@ -99,12 +107,29 @@ def submit(
             )
     step = yield from _fill_step(row, by_id, now)
     answers = {interrupts[call_id]: output for call_id, output in by_id.items()}
-    row = yield from submit_outputs(row, answers, now)
+    row = yield from submit_outputs(row, answers, now, task)
     if claim is not None:
         claimed = yield from claim_run(run_id, tenant, claim, now)
         assert claimed is not None, "a run that was just queued can be claimed"
         row = claimed
     return Submission(row, step)
+
+
+def finish(
+    run_id: str,
+    tenant: str,
+    outputs: Sequence[Mapping[str, Any]],
+    claim: Claim,
+    now: float,
+    task: str | None = None,
+) -> Transaction[Row]:
+    """Complete a run with the outputs it waited for, without asking the model again.
+
+    Raises:
+        InvalidRequestError: The run waits for no outputs, or for others.
+    """
+    submission = yield from submit(run_id, tenant, outputs, claim, now, task)
+    return (yield from end_run(submission.row, Ending(Trigger.COMPLETE), now))
 
 
 def _fill_step(

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from typing_extensions import Unpack
 
+from langchain_assistants.engine.forks import fork_after_message
 from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.message_rows import (
     NewMessage,
@@ -79,6 +80,22 @@ def thread_by_key(key: str, tenant: str) -> Transaction[Row | None]:
     return first((yield _BY_KEY(key=key, tenant=tenant)))
 
 
+def refuse_taken_key(key: str, tenant: str) -> Transaction[None]:
+    """Check that no thread has a key.
+
+    Raises:
+        InvalidRequestError: One has.
+    """
+    known = yield from thread_by_key(key, tenant)
+    if known is not None:
+        raise InvalidRequestError(
+            f"Thread {known['id']} has the key already; use "
+            "threads.get_or_create, or another key.",
+            code="invalid_value",
+            param="key",
+        )
+
+
 def to_thread(row: Row) -> Thread:
     """Return the wire's object for a row."""
     return Thread(
@@ -113,6 +130,7 @@ class NewThread:
             "key": body.get("key"),
             "parent_id": None,
             "parent_seq": None,
+            "parent_run": None,
             "last_seq": len(messages),
             "created_at": now,
             "metadata": to_json(body.get("metadata") or {}),
@@ -135,14 +153,8 @@ class NewThread:
             InvalidRequestError: Another thread has the key.
         """
         row = self.columns
-        known = yield from self.existing()
-        if known is not None:
-            raise InvalidRequestError(
-                f"Thread {known['id']} has the key already; use "
-                "threads.get_or_create, or another key.",
-                code="invalid_value",
-                param="key",
-            )
+        if row["key"] is not None:
+            yield from refuse_taken_key(row["key"], row["tenant"])
         yield _INSERT(**row)
         yield from insert_messages(row["id"], 0, self.messages, row["created_at"])
         return row
@@ -176,7 +188,8 @@ class Threads(Resource):
             InvalidRequestError: A field breaks a rule, or the key is taken.
         """
         thread = self.new(validate(ThreadCreate, fields))
-        return to_thread(await self._workplace.database.write(thread.insert()))
+        row = await self._workplace.database.write(thread.insert())
+        return self.bound(to_thread(row))
 
     async def aget_or_create(self, **fields: Unpack[ThreadCreate]) -> Thread:
         """Return the thread with a key, or store it (extension).
@@ -200,7 +213,8 @@ class Threads(Resource):
             known = yield from thread_by_key(key, self._tenant)
             return known if known is not None else (yield from thread.insert())
 
-        return to_thread(await self._workplace.database.write(find_or_insert()))
+        row = await self._workplace.database.write(find_or_insert())
+        return self.bound(to_thread(row))
 
     async def aretrieve(self, thread_id: str) -> Thread:
         """Return a thread.
@@ -209,9 +223,8 @@ class Threads(Resource):
             NotFoundError: There is none with this id.
         """
         check_id(thread_id, "thread_id", PREFIX)
-        return to_thread(
-            await self._workplace.database.read(thread_row(thread_id, self._tenant))
-        )
+        row = await self._workplace.database.read(thread_row(thread_id, self._tenant))
+        return self.bound(to_thread(row))
 
     async def aupdate(self, thread_id: str, **fields: Unpack[ThreadUpdate]) -> Thread:
         """Replace the given fields; an absent one is kept, a null cleared."""
@@ -230,7 +243,33 @@ class Threads(Resource):
             yield _UPDATE(id=thread_id, **columns)
             return (yield from thread_row(thread_id, self._tenant))
 
-        return to_thread(await self._workplace.database.write(store()))
+        return self.bound(to_thread(await self._workplace.database.write(store())))
+
+    async def afork(
+        self, thread_id: str, *, after: str | None = None, key: str | None = None
+    ) -> Thread:
+        """Return a new thread with a copy of another's messages (extension).
+
+        Args:
+            thread_id: The thread; it may have an active run, which stays with it.
+            after: The id of the last message to copy; None: all of them.
+            key: A key for the new thread.
+
+        Raises:
+            NotFoundError: There is no such thread, or the message is not its own.
+            InvalidRequestError: Another thread has the key.
+        """
+        check_id(thread_id, "thread_id", PREFIX)
+        validate(ThreadCreate, {"key": key})
+        fork_id, now = self._workplace.new_id(PREFIX), self._workplace.clock()
+
+        def fork() -> Transaction[Row]:
+            row = yield from thread_row(thread_id, self._tenant)
+            if key is not None:
+                yield from refuse_taken_key(key, self._tenant)
+            return (yield from fork_after_message(row, after, fork_id, key, now))
+
+        return to_thread(await self._workplace.database.write(fork()))
 
     async def adelete(self, thread_id: str) -> Deleted:
         """Delete a thread with its messages, runs and steps.
@@ -253,7 +292,11 @@ class Threads(Resource):
 
     def _list(self) -> ObjectList:
         return ObjectList.of_tenant(
-            self._workplace, self._tenant, _ALL, thread_row, to_thread
+            self._workplace,
+            self._tenant,
+            _ALL,
+            thread_row,
+            lambda row: self.bound(to_thread(row)),
         )
 
     def alist(self, **params: Unpack[ListParams]) -> AsyncPaginator[Thread]:
@@ -268,4 +311,5 @@ class Threads(Resource):
     get_or_create = blocking(aget_or_create)
     retrieve = blocking(aretrieve)
     update = blocking(aupdate)
+    fork = blocking(afork)
     delete = blocking(adelete)

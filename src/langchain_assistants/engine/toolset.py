@@ -71,6 +71,11 @@ class Implementations:
         """The names of all tools."""
         return frozenset(self._by_name)
 
+    @property
+    def tools(self) -> list[BaseTool]:
+        """The tools, in the order in which they were given."""
+        return list(self._by_name.values())
+
     def get(self, name: str) -> BaseTool | None:
         """Return the tool with a name."""
         return self._by_name.get(name)

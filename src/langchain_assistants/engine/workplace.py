@@ -13,7 +13,7 @@ from langchain_assistants.storage.database import Database
 DEFAULT_TENANT = "default"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Workplace:
     """The things an engine opens once and its parts share.
 

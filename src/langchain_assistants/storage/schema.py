@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision; known here so that opening a current file needs no Alembic."""
 
 _OURS = {"assistants", "threads", "runs"}

@@ -70,9 +70,11 @@ threads = Table(
     Column("id", Text, nullable=False),
     Column("tenant", Text, nullable=False),
     Column("key", Text),
-    # A fork reads its parent's messages up to parent_seq, then its own: O(1) to make.
+    # A fork has copies of its parent's messages up to parent_seq, and reads the tool
+    # calls there of the parent's runs up to parent_run.
     Column("parent_id", Text),
     Column("parent_seq", Integer),
+    Column("parent_run", Integer),
     Column("last_seq", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("metadata", Text, nullable=False),
@@ -111,7 +113,18 @@ messages = Table(
     Column("incomplete_reason", Text),
     Column("created_at", Float, nullable=False),
     Column("ended_at", Float),
+    # The id it has where it was taken from: another graph's state, or a thread that
+    # was forked. Nothing is taken twice.
+    Column("source_id", Text),
     Index("ix_messages_id", "id", unique=True),
+    Index(
+        "ix_messages_source",
+        "thread_id",
+        "source_id",
+        unique=True,
+        sqlite_where=text("source_id IS NOT NULL"),
+        postgresql_where=text("source_id IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -149,7 +162,18 @@ runs = Table(
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("ended_at", Float),
+    # Where in a caller's LangGraph graph the run was started: the graph's thread, the
+    # node, and the task, which keeps its id when it is executed again after a crash.
+    Column("graph_thread", Text),
+    Column("graph_node", Text),
+    Column("graph_task", Text),
     Index("ix_runs_id", "id", unique=True),
+    Index(
+        "ix_runs_graph_task",
+        "graph_task",
+        sqlite_where=text("graph_task IS NOT NULL"),
+        postgresql_where=text("graph_task IS NOT NULL"),
+    ),
     Index("ix_runs_thread_id_seq", "thread_id", "seq"),
     Index(
         "ix_runs_active",

@@ -1,0 +1,82 @@
+"""What an engine tells notebooks of its objects when they are displayed."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TypeVar
+
+from sqlalchemy import func, select
+
+from langchain_assistants.engine.message_rows import (
+    OF_THREAD,
+    thread_end,
+    to_message,
+    written_messages,
+)
+from langchain_assistants.engine.run_rows import run_row, to_run
+from langchain_assistants.engine.step_rows import steps_of, to_draft
+from langchain_assistants.engine.workplace import Workplace
+from langchain_assistants.errors import ConfigurationError
+from langchain_assistants.storage.database import Statement, Transaction, param
+from langchain_assistants.storage.tables import messages
+from langchain_assistants.types.records import Conversation, Origin, RunRecord
+
+T = TypeVar("T")
+
+_SHOWN_MESSAGES = 50
+_EARLIER = Statement(
+    select(func.count().label("number")).where(
+        messages.c.thread_id == param("thread_id"), messages.c.seq < param("seq")
+    )
+)
+
+
+class EngineOrigin(Origin):
+    """Reads from the engine of a tenant's object, blocking; it keeps none alive."""
+
+    def __init__(self, workplace: Workplace, tenant: str) -> None:
+        """Read nothing yet."""
+        self._workplace = weakref.ref(workplace)
+        self._tenant = tenant
+
+    def record(self, run_id: str) -> RunRecord:
+        """Read a run with its steps and messages, as of one moment."""
+        return self._read(_record(run_id, self._tenant))
+
+    def conversation(self, thread_id: str) -> Conversation:
+        """Read the newest messages of a thread."""
+        return self._read(_conversation(thread_id, self._tenant))
+
+    def _read(self, transaction: Transaction[T]) -> T:
+        """Execute a transaction.
+
+        Raises:
+            ConfigurationError: The engine is gone or closed, or this is its own loop.
+        """
+        workplace = self._workplace()
+        if workplace is None:
+            raise ConfigurationError("The engine of this object is gone.")
+        database = workplace.database
+        return workplace.portal.call(lambda: database.read(transaction))
+
+
+def _record(run_id: str, tenant: str) -> Transaction[RunRecord]:
+    row = yield from run_row(run_id, tenant)
+    steps = yield from steps_of(run_id)
+    return RunRecord(
+        to_run(row),
+        [to_draft(step).to_step(row["assistant_id"]) for step in steps],
+        (yield from written_messages(row)),
+    )
+
+
+def _conversation(thread_id: str, tenant: str) -> Transaction[Conversation]:
+    yield from thread_end(thread_id, tenant)  # raises where it is another tenant's
+    rows, has_more = yield from OF_THREAD.slice(
+        order="desc", limit=_SHOWN_MESSAGES, thread_id=thread_id
+    )
+    earlier = 0
+    if has_more:
+        (counted,) = yield _EARLIER(thread_id=thread_id, seq=rows[-1]["seq"])
+        earlier = int(counted["number"])
+    return Conversation([to_message(row) for row in reversed(rows)], earlier)

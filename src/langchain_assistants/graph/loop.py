@@ -1,0 +1,322 @@
+"""create_assistant_graph: state, nodes and the ways between them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
+from typing import Annotated, Any, TypeAlias
+
+from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config, patch_config
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt.tool_node import ToolCallRequest, ToolNode
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer, Command, Send
+from typing_extensions import TypedDict
+
+from langchain_assistants.assistant import AssistantRunnable
+from langchain_assistants.engine.default import default_engine
+from langchain_assistants.engine.engine import AssistantsEngine
+from langchain_assistants.engine.toolset import ToolLike
+from langchain_assistants.errors import ConfigurationError
+from langchain_assistants.graph.approval import approval_node
+from langchain_assistants.graph.left_run import LeftRun
+from langchain_assistants.graph.messages import open_calls
+from langchain_assistants.graph.node import LEFT, TOOL_CALL, AssistantNode
+from langchain_assistants.outer_graph import tool_call_id
+from langchain_assistants.types.assistants import Assistant
+from langchain_assistants.types.validation import check_id
+
+AssistantLike: TypeAlias = str | Assistant | AssistantRunnable
+_ToolResult: TypeAlias = ToolMessage | Command[Any] | list[ToolMessage | Command[Any]]
+
+# LangGraph's own pool has cpu + 4 threads: eight tools would take two waves.
+_MAX_CONCURRENCY = 64
+
+
+class Handover(TypedDict):
+    """A command of a tool that leaves the loop, kept until its run is over."""
+
+    graph: str | None
+    goto: Any
+    update: Any
+
+
+def _collected(
+    kept: list[Handover] | None, new: list[Handover] | None
+) -> list[Handover]:
+    """Add the commands of a round's tools; None takes them away."""
+    return [] if new is None else [*(kept or ()), *new]
+
+
+class AssistantState(TypedDict, total=False):
+    """State of an assistant graph.
+
+    Attributes:
+        messages: Of this invocation: the conversation itself is in the thread.
+        thread_id: The assistant thread; given in, it wins over the configuration's.
+        run_id: The newest run.
+        status: Its status: `completed`, or `requires_action` while tools run.
+        usage: Its tokens so far: prompt_tokens, completion_tokens, total_tokens.
+    """
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    thread_id: str
+    run_id: str
+    status: str
+    usage: dict[str, int]
+
+
+class _State(AssistantState, total=False):
+    """The state with what only the nodes tell each other."""
+
+    handover: Annotated[list[Handover], _collected]
+
+
+class AssistantGraph(CompiledStateGraph[Any, Any, Any, Any]):
+    """A compiled graph that knows the tool call it is called in.
+
+    Without a checkpointer nobody can go on with a run that it leaves: it cancels it.
+    """
+
+    def stream(
+        self, input: Any, config: RunnableConfig | None = None, **kw: Any
+    ) -> Any:
+        """Stream the graph; see `CompiledStateGraph.stream`."""
+        left = LeftRun()
+        try:
+            yield from super().stream(input, _noted(config, left), **kw)
+        finally:
+            left.cancel()
+
+    async def astream(
+        self, input: Any, config: RunnableConfig | None = None, **kw: Any
+    ) -> Any:
+        """Stream the graph; see `CompiledStateGraph.astream`."""
+        left = LeftRun()
+        chunks: Any = super().astream(input, _noted(config, left), **kw)
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            await left.acancel()
+
+
+def create_assistant_graph(
+    assistant: AssistantLike,
+    tools: Sequence[ToolLike] | None = None,
+    *,
+    engine: AssistantsEngine | None = None,
+    checkpointer: Checkpointer = None,
+    store: BaseStore | None = None,
+    interrupt_before_tools: bool | Collection[str] = False,
+    name: str | None = None,
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Return a graph that runs an assistant and executes the tools it calls.
+
+    It stands alone, or is a node of a larger graph. `configurable.thread_id` names the
+    assistant's thread: an id that begins with `thread_` is one, any other becomes the
+    thread's key; a `thread_id` in the state wins. A checkpoint taken while tools run
+    goes on with the same run, in any process; going back to an older checkpoint forks
+    the thread.
+
+    Args:
+        assistant: An id, an Assistant, or an AssistantRunnable with its engine and
+            its `run_tools`.
+        tools: LangChain tools and functions to execute. Those that the assistant does
+            not name are offered to the model as well.
+        engine: The engine of the assistant; None: the default engine.
+        checkpointer: Any of LangGraph's. It holds this graph's state only.
+        store: For tools that ask for it.
+        interrupt_before_tools: Ask a person before tools run, all or those named. The
+            interrupt's value is LangChain's `HITLRequest`; resume with its
+            `{"decisions": [...]}`, with decisions by tool call id, or with True or
+            False for all of them.
+        name: The graph's name in traces and as a node; None: "assistant".
+
+    Raises:
+        ConfigurationError: A runnable's engine and `engine` differ, or a tool cannot be
+            executed.
+        InvalidRequestError: The id is not an assistant's.
+
+    Example:
+        >>> from langchain_assistants import AssistantsEngine, create_assistant_graph
+        >>> from langchain_assistants.testing import Reply, ScriptedChatModel, call
+        >>> engine = AssistantsEngine(
+        ...     "sqlite:///:memory:",
+        ...     chat_model=ScriptedChatModel(
+        ...         [Reply(tool_calls=[call("add", {"a": 2, "b": 2})]), "Four."]
+        ...     ),
+        ... )
+        >>> def add(a: int, b: int) -> int:
+        ...     "Add two numbers."
+        ...     return a + b
+        >>> tutor = engine.assistants.create(model="scripted")
+        >>> graph = create_assistant_graph(tutor, [add], engine=engine)
+        >>> graph.invoke({"messages": "2 + 2?"})["messages"][-1].text
+        'Four.'
+        >>> engine.close()
+    """
+    bound = _bound(assistant, engine)
+    chosen = bound.engine or default_engine()
+    given = [*bound.run_tools, *(tools or ())]
+    implementations = chosen.implementations(given)
+    asked = _asked(interrupt_before_tools, implementations.names)
+    node = AssistantNode(
+        bound, chosen, implementations, waits_for_people=asked is not None
+    )
+    fails = chosen.settings.tool_errors == "fail"
+    tool_node = ToolNode(
+        implementations.tools,
+        handle_tool_errors=False if fails else _told,
+        wrap_tool_call=_wrapped,
+        awrap_tool_call=_awrapped,
+    )
+    builder: StateGraph[Any, Any, Any, Any] = StateGraph(
+        _State, input_schema=AssistantState, output_schema=AssistantState
+    )
+    builder.add_node("assistant", node)
+    builder.add_node("tools", tool_node)
+    builder.add_edge(START, "assistant")
+    builder.add_edge("tools", "assistant")
+    if asked is None:
+        builder.add_conditional_edges("assistant", _to_tools, ["tools", END])
+    else:
+        builder.add_node("approval", approval_node(asked))
+        builder.add_conditional_edges("assistant", _to_approval, ["approval", END])
+        builder.add_conditional_edges(
+            "approval", _to_approved_tools, ["tools", "assistant"]
+        )
+    compiled = builder.compile(checkpointer, store=store, name=name or "assistant")
+    graph = AssistantGraph(**compiled.__dict__)
+    return graph.with_config(max_concurrency=_MAX_CONCURRENCY)
+
+
+def _bound(
+    assistant: AssistantLike, engine: AssistantsEngine | None
+) -> AssistantRunnable:
+    """Return the assistant with its engine, as a runnable."""
+    if isinstance(assistant, AssistantRunnable):
+        if engine is not None and assistant.engine not in (None, engine):
+            raise ConfigurationError(
+                "The AssistantRunnable belongs to another engine than engine=; leave "
+                "engine= out, or pass the assistant's id."
+            )
+        if engine is None or assistant.engine is engine:
+            return assistant
+        return assistant.model_copy(update={"engine": engine})
+    assistant_id = assistant.id if isinstance(assistant, Assistant) else assistant
+    check_id(assistant_id, "assistant", "asst_")
+    return AssistantRunnable(assistant_id=assistant_id, engine=engine)
+
+
+def _asked(
+    interrupt: bool | Collection[str], names: frozenset[str]
+) -> Collection[str] | None:
+    """Return the names of the tools that a person is asked about; None: no tool's.
+
+    Raises:
+        ConfigurationError: One of them is not among the tools.
+    """
+    if isinstance(interrupt, bool):
+        return names if interrupt else None
+    asked = {interrupt} if isinstance(interrupt, str) else set(interrupt)
+    if unknown := sorted(asked - names):
+        raise ConfigurationError(
+            f"interrupt_before_tools names '{unknown[0]}', but the tools are: "
+            f"{', '.join(sorted(names)) or 'none'}."
+        )
+    return asked or None
+
+
+def _to_tools(state: _State) -> list[Send] | str:
+    """Send each call that the run requires to a task of its own."""
+    if state.get("status") != "requires_action":
+        return END
+    return _sent(state) or END
+
+
+def _to_approval(state: _State) -> str:
+    return "approval" if state.get("status") == "requires_action" else END
+
+
+def _to_approved_tools(state: _State) -> list[Send] | str:
+    return _sent(state) or "assistant"
+
+
+def _sent(state: _State) -> list[Send]:
+    messages = state["messages"]
+    answer = open_calls(messages)
+    if answer is None:
+        return []
+    given = {m.tool_call_id for m in messages if isinstance(m, ToolMessage)}
+    calls = [call for call in answer.tool_calls if call["id"] not in given]
+    return [Send("tools", [call]) for call in calls]
+
+
+def _noted(config: RunnableConfig | None, left: LeftRun) -> RunnableConfig:
+    """Note the tool call that this graph is called in: its thread is named after it."""
+    merged = ensure_config(config)
+    notes: dict[str, Any] = {LEFT: left}
+    if (call_id := tool_call_id(merged)) is not None:
+        notes[TOOL_CALL] = call_id
+    return patch_config(merged, configurable=notes)
+
+
+def _told(error: Exception) -> str:
+    """Return what the model is told of a tool's failure."""
+    return f"Error: {type(error).__name__}: {error}"
+
+
+def _wrapped(
+    request: ToolCallRequest, execute: Callable[[ToolCallRequest], _ToolResult]
+) -> Any:
+    return _settled(execute(request), request)
+
+
+async def _awrapped(
+    request: ToolCallRequest,
+    execute: Callable[[ToolCallRequest], Awaitable[_ToolResult]],
+) -> Any:
+    return _settled(await execute(request), request)
+
+
+def _settled(result: _ToolResult, request: ToolCallRequest) -> Any:
+    """Return a tool's result; where the graph is to go elsewhere, after the run's end.
+
+    A run waits for the outputs of all its calls, so a Command that leaves the loop is
+    kept until they are there.
+    """
+    if isinstance(result, list):
+        return [_settled(part, request) for part in result]
+    call_id, name = request.tool_call["id"] or "", request.tool_call["name"]
+    if isinstance(result, ToolMessage):
+        if request.tool is None or not request.tool.return_direct:
+            return result
+        return Command(
+            update={
+                "messages": [result],
+                "handover": [Handover(graph=None, goto=END, update=None)],
+            }
+        )
+    if result.graph is None and not result.goto:
+        return result
+    return _kept(result, call_id, name)
+
+
+def _kept(command: Command[Any], call_id: str, name: str) -> Command[Any]:
+    updates = command.update if isinstance(command.update, dict) else {}
+    messages: Iterable[Any] = updates.get("messages") or ()
+    own = [
+        message
+        for message in messages
+        if isinstance(message, ToolMessage) and message.tool_call_id == call_id
+    ]
+    output = own[:1] or [ToolMessage("Done.", name=name, tool_call_id=call_id)]
+    handover = Handover(goto=command.goto, graph=command.graph, update=command.update)
+    own_update = dict(updates) if command.graph is None else {}
+    return Command(update={**own_update, "messages": output, "handover": [handover]})

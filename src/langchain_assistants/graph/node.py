@@ -1,0 +1,294 @@
+"""The node that starts an assistant's run, and goes on with it after the tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import RemoveMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langgraph.types import Command
+
+from langchain_assistants.assistant import AssistantRunnable
+from langchain_assistants.engine.engine import AssistantsEngine
+from langchain_assistants.engine.executor import Execution
+from langchain_assistants.engine.graph_tasks import GraphTask
+from langchain_assistants.engine.run_creation import RunRequest
+from langchain_assistants.engine.threads import NewThread
+from langchain_assistants.engine.toolset import Implementations
+from langchain_assistants.errors import ActiveRunError, run_error
+from langchain_assistants.graph.messages import answers, new_input, outputs
+from langchain_assistants.graph.tokens import TokenStream, without_streams
+from langchain_assistants.outer_graph import OuterTask, ask_people
+from langchain_assistants.run_input import to_wire_tool
+from langchain_assistants.storage.database import Row, from_json
+from langchain_assistants.types.messages import MessageCreate
+from langchain_assistants.types.runs import RunCreate
+from langchain_assistants.types.threads import ThreadCreate
+from langchain_assistants.types.validation import check_id, validate
+
+TOOL_CALL = "langchain_assistants_tool_call"
+"""Key of the configuration: the tool call that the graph is called in."""
+LEFT = "__langchain_assistants_left"
+"""Key of the configuration: the run that the graph would leave behind."""
+MAX_EXPIRES_AFTER = 30 * 24 * 3600
+"""Seconds that a run waits for a person: the longest that is allowed."""
+
+_WITHOUT_ANSWER = ("failed", "cancelled", "expired", "incomplete")
+
+
+class AssistantNode(Runnable[Any, Any]):
+    """Runs the assistant until it has answered or requires tools.
+
+    Executed again after a crash, it finds the run that it has started.
+
+    Args:
+        assistant: The assistant, and what its runs are asked for.
+        engine: Its engine.
+        tools: What the graph executes.
+        waits_for_people: Whether runs wait for a person's decision.
+    """
+
+    def __init__(
+        self,
+        assistant: AssistantRunnable,
+        engine: AssistantsEngine,
+        tools: Implementations,
+        *,
+        waits_for_people: bool,
+    ) -> None:
+        """Prepare what every run of the graph has in common."""
+        self._assistant = assistant
+        self._engine = engine
+        self._tools = tools
+        self._entries = [to_wire_tool(tool) for tool in tools.tools]
+        self._body: dict[str, Any] = {"assistant_id": assistant.assistant_id}
+        if assistant.on_active_run is not None:
+            self._body["on_active_run"] = assistant.on_active_run
+        if waits_for_people:
+            self._body["expires_after"] = MAX_EXPIRES_AFTER
+
+    def invoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Any:
+        """Run the assistant on the engine's loop; see `ainvoke`."""
+        return self._engine.portal.call(lambda: self._advance(input, config))
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Any:
+        """Return what of the state changed.
+
+        Raises:
+            RunError: The run ended without an answer.
+            ActiveRunError: Another run is active on the thread.
+            NotFoundError: There is no such assistant or thread.
+        """
+        return await self._advance(input, config)
+
+    async def _advance(
+        self, state: Mapping[str, Any], config: RunnableConfig | None
+    ) -> Any:
+        config = ensure_config(config)
+        task = OuterTask.of(config)
+        assert task is not None, "LangGraph executes nodes in tasks"
+        submitted = None
+        if state.get("status") == "requires_action":
+            submitted = outputs(state["messages"])
+        step = _Step(self, state, config, task)
+        if submitted is None:
+            return await step.start()
+        return await step.go_on(submitted)
+
+    # What a step asks of the engine.
+
+    async def run(self, step: _Step, request: RunRequest) -> Execution:
+        """Start a run, or find the one that the task has started."""
+        return await self._engine.conductor.run(
+            request, log=step.log, config=step.inner_config
+        )
+
+    def request(self, step: _Step, **given: Any) -> RunRequest:
+        """Return a request for a run with this assistant, its tools and options."""
+        body = {**self._body, **given.pop("body", {})}
+        return RunRequest(
+            self._engine.threads.tenant,
+            given.pop("thread"),
+            validate(RunCreate, body),
+            tools=self._entries,
+            **given,
+        )
+
+    def thread(self, step: _Step) -> str | NewThread:
+        """Return the thread that state and configuration lead to."""
+        named = step.state.get("thread_id") or step.task.thread_id
+        call_id = step.config["configurable"].get(TOOL_CALL)
+        if named == step.task.thread_id and call_id is not None:
+            named = named and f"{named}/{call_id}"
+        elif named is not None and named.startswith("thread_"):
+            check_id(named, "thread_id", "thread_")
+            return named
+        return self._engine.threads.new(validate(ThreadCreate, {"key": named}))
+
+    @property
+    def engine(self) -> AssistantsEngine:
+        """The engine of the assistant."""
+        return self._engine
+
+
+class _Step:
+    """One execution of the node."""
+
+    def __init__(
+        self,
+        node: AssistantNode,
+        state: Mapping[str, Any],
+        config: RunnableConfig,
+        task: OuterTask,
+    ) -> None:
+        self.node = node
+        self.state = state
+        self.config = config
+        self.task = task
+        self.inner_config = without_streams(config)
+        self.log = TokenStream.of(config)
+        self._conductor = node.engine.conductor
+        self._tenant = node.engine.threads.tenant
+
+    async def start(self) -> Any:
+        """Start a run on the messages that the thread has not got yet."""
+        state = self.state
+        given = new_input(
+            state.get("messages") or (),
+            state.get("run_id"),
+            own_state=not self.task.nested,
+        )
+        body = {"additional_instructions": given.instructions}
+        request = self.node.request(
+            self,
+            thread=self.node.thread(self),
+            body=body if given.instructions else {},
+            messages=[validate(MessageCreate, message) for message in given.bodies],
+            source_ids=given.source_ids,
+            left=self._left(),
+            task=self._graph_task(state.get("run_id")),
+        )
+        execution = await self._decided(await self.node.run(self, request))
+        removed = [RemoveMessage(id=message_id) for message_id in given.earlier]
+        return self._update(execution, removed)
+
+    async def go_on(self, outputs: Mapping[str, str]) -> Any:
+        """Submit the outputs of the run's calls, or find out that it was done."""
+        run_id = self.state["run_id"]
+        handover = self.state.get("handover") or ()
+        row = await self._conductor.look(run_id, self._tenant)
+        if row["graph_task"] == self._task_id:
+            request = self._replayed(row)
+            execution = await self.node.run(self, request)
+        elif _waits_for(row, outputs):
+            given = [{"tool_call_id": i, "output": o} for i, o in outputs.items()]
+            if handover:
+                execution = await self._conductor.finish(
+                    run_id, self._tenant, given, task=self._task_id
+                )
+            else:
+                execution = await self._conductor.resume(
+                    run_id,
+                    self._tenant,
+                    given,
+                    log=self.log,
+                    config=self.inner_config,
+                    task=self._task_id,
+                )
+        elif row["status"] in ("queued", "in_progress", "cancelling"):
+            raise ActiveRunError(row["thread_id"], run_id)
+        elif row["status"] in _WITHOUT_ANSWER:
+            raise run_error(await self.node.engine.runs.aretrieve(run_id))
+        else:
+            request = self._replayed(row, outputs)
+            execution = await self.node.run(self, request)
+        update = self._update(await self._decided(execution), [])
+        return self._handed_over(update, handover) if handover else update
+
+    def _left(self) -> frozenset[str]:
+        """Return the run that nobody can go on with.
+
+        New input in place of an answer to an interrupt, or of outputs: LangGraph has
+        dropped what was pending, so the run of the state makes room.
+        """
+        waits = self.state.get("status") == "requires_action"
+        return frozenset([self.state["run_id"]]) if waits else frozenset()
+
+    @property
+    def _task_id(self) -> str:
+        return f"{self.task.id}#0"
+
+    def _graph_task(self, run_id: str | None) -> GraphTask:
+        return GraphTask(self._task_id, self.task.thread_id, self.task.node, run_id)
+
+    def _replayed(
+        self, row: Row, outputs: Mapping[str, str] | None = None
+    ) -> RunRequest:
+        """Return a request for a run after the tools of one that has gone on since."""
+        return self.node.request(
+            self,
+            thread=row["thread_id"],
+            task=self._graph_task(row["id"]),
+            outputs=outputs,
+        )
+
+    async def _decided(self, execution: Execution) -> Execution:
+        """Ask the outer graph's people what the run's middleware asks."""
+        while (requests := _approvals(execution)) is not None:
+            given = ask_people(execution.run, requests, self.task)
+            execution = await self._conductor.resume(
+                execution.run.id,
+                self._tenant,
+                given,
+                log=self.log,
+                config=self.inner_config,
+            )
+        return execution
+
+    def _update(self, execution: Execution, removed: Sequence[Any]) -> dict[str, Any]:
+        run = execution.run
+        if run.status not in ("completed", "requires_action"):
+            raise run_error(run)
+        known = {message.id for message in self.state.get("messages") or ()}
+        usage = run.usage
+        if not self.task.resumable and (left := self.config["configurable"].get(LEFT)):
+            left.note(self.node.engine, run)
+        return {
+            "messages": [*removed, *answers(execution, known)],
+            "thread_id": run.thread_id,
+            "run_id": run.id,
+            "status": run.status,
+            "usage": usage.model_dump() if usage else {},
+        }
+
+    def _handed_over(
+        self, update: dict[str, Any], handover: Sequence[Mapping[str, Any]]
+    ) -> Any:
+        """Return the commands by which tools left the loop: the run is over now."""
+        own = {**update, "handover": None}
+        commands = [
+            Command(graph=left["graph"], goto=left["goto"], update=left["update"])
+            for left in handover
+            if left["goto"] != "__end__"
+        ]
+        return [own, *commands] if commands else own
+
+
+def _waits_for(row: Row, outputs: Mapping[str, str]) -> bool:
+    if row["status"] != "requires_action":
+        return False
+    open_calls: Mapping[str, str] = from_json(row["required_action"])["interrupts"]
+    return open_calls.keys() == outputs.keys()
+
+
+def _approvals(execution: Execution) -> Sequence[Any] | None:
+    action = execution.run.required_action
+    if action is None or action.approval is None:
+        return None
+    return action.approval.requests
