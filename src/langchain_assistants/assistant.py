@@ -3,53 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, NoReturn
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
     CallbackManagerForChainRun,
 )
-from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from langchain_core.runnables.config import ensure_config
-from pydantic import ConfigDict, Field, PrivateAttr
-from typing_extensions import Unpack
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.tools import BaseTool
+from langchain_core.tools.convert import convert_runnable_to_tool
+from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_assistants.actions import (
-    AssistantAction,
-    AssistantFinish,
-    asks_for_json,
-    parse_answer,
+    AgentOutput,
+    AssistantOutput,
+    WireOutput,
     to_actions,
+    to_ai_message,
     to_finish,
+    tool_output,
 )
-from langchain_assistants.engine.conductor import RunRequest
+from langchain_assistants.creation import CreatesAssistant, refuse_contradictions
 from langchain_assistants.engine.default import default_engine
 from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution
-from langchain_assistants.engine.toolset import Implementations, tools_to_run
+from langchain_assistants.engine.graph_tasks import GraphTask
+from langchain_assistants.engine.run_creation import RunRequest
+from langchain_assistants.engine.toolset import Implementations
 from langchain_assistants.errors import (
     AssistantsError,
     NotFoundError,
+    RunError,
     approval_required,
-    not_available,
     run_error,
 )
+from langchain_assistants.notes import ChainRun, Notes
+from langchain_assistants.outer_graph import OuterTask, ask_people
 from langchain_assistants.run_input import (
     AssistantInput,
     ExtraKeys,
+    MessagesInput,
     RunResume,
     RunStart,
+    ToolInput,
     parse,
-    to_wire_tool,
 )
 from langchain_assistants.settings import OnActiveRun
-from langchain_assistants.types.assistants import AssistantOptions
+from langchain_assistants.structured_output import asks_for_json, parse_answer
 from langchain_assistants.types.events import RunEvent
-from langchain_assistants.types.messages import Message, MessageCreate
+from langchain_assistants.types.messages import MessageCreate
 from langchain_assistants.types.runs import (
     RequiredToolCall,
     Run,
@@ -59,42 +66,19 @@ from langchain_assistants.types.runs import (
 from langchain_assistants.types.threads import ThreadCreate
 from langchain_assistants.types.validation import check_id, refuse_unknown, validate
 
-AssistantOutput: TypeAlias = (
-    list[AssistantAction] | AssistantFinish | list[Message] | list[RequiredToolCall]
-)
-_RETRY_TAG = "retry:attempt:"
-_REMEMBERED_ATTEMPTS = 256
 
-
-class AssistantRunnableOptions(AssistantOptions, total=False):
-    """Keywords of `create_assistant` besides the assistant's further fields.
-
-    Attributes:
-        engine: The engine; None: the default engine.
-        client: Comes with a later version.
-        as_agent: Return agent actions and finishes.
-        run_tools: True: execute the given tools; or the implementations to execute.
-        on_active_run: What to do on a thread that another run holds.
-        extra_keys: What to do with unknown keys of the input.
-    """
-
-    engine: AssistantsEngine | None
-    client: Any
-    as_agent: bool
-    run_tools: bool | Sequence[Any]
-    on_active_run: OnActiveRun | None
-    extra_keys: ExtraKeys
-
-
-class AssistantRunnable(RunnableSerializable[Any, Any]):
+class AssistantRunnable(CreatesAssistant):
     """Run an assistant: input a message, output what the run wrote or requires.
 
-    `invoke` waits for the run's stop. With `as_agent=False` it returns the new
-    messages, or the function calls that the caller has to execute; with `as_agent=True`
-    an `AssistantFinish` or a list of `AssistantAction`, for LangChain's AgentExecutor
-    or a loop of your own. `stream` yields that same one item: for tokens use
-    `stream_run`, `astream_events` or callbacks. Synchronous calls execute on the
-    engine's own loop, so a caller's synchronous callback handlers run in that thread.
+    `invoke` waits for the run's stop and returns the new messages, or the function
+    calls that the caller has to execute. With `as_agent=True` it returns an
+    `AssistantFinish` or a list of `AssistantAction`, for LangChain's AgentExecutor or a
+    loop of your own; with `as_message=True` one `AIMessage`, as a chat model does, so
+    that it stands in a chain: `prompt | assistant | parser`.
+
+    `stream` yields that same one item: for tokens use `stream_run`, `astream_events` or
+    callbacks. Synchronous calls execute on the engine's own loop, so a caller's
+    synchronous callback handlers run in that thread.
 
     Example:
         >>> from langchain_assistants import AssistantRunnable, AssistantsEngine
@@ -112,34 +96,33 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    assistant_id: str
     engine: Any = Field(default=None, exclude=True, repr=False)
     """The engine; None: the default engine."""
     as_agent: bool = False
+    as_message: bool = False
+    """Return the last message, or the required calls, as one AIMessage."""
     run_tools: list[Any] = Field(default_factory=list, exclude=True, repr=False)
     """Implementations, by name, of tools that the assistant has."""
     on_active_run: OnActiveRun | None = None
     extra_keys: ExtraKeys = "error"
+    answer_type: Any = Field(default=None, exclude=True, repr=False)
+    """What structured answers are parsed to: a pydantic class, dataclass or TypedDict;
+    None: plain JSON. `create_assistant(response_format=...)` sets it."""
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
-
-    _implementations: Implementations | None = PrivateAttr(default=None)
-    # Runs left in `requires_action` by an agent loop, by thread (AgentExecutor that
-    # stops at max_iterations calls nobody).
-    _left: dict[str, str] = PrivateAttr(default_factory=dict)
-    # Threads of failed attempts under `with_retry`, by the retry's run.
-    _attempts: OrderedDict[Any, str] = PrivateAttr(default_factory=OrderedDict)
+    notes: Notes = Field(default_factory=Notes, exclude=True, repr=False)
+    """What it remembers between invocations; its copies share it."""
 
     def __init__(self, **fields: Any) -> None:
         """Bind an assistant of an engine; nothing is read or stored.
 
         Raises:
-            ConfigurationError: `client` is given: it comes with a later version.
+            ConfigurationError: `client` is given: it comes with a later version; or
+                both `as_agent` and `as_message`.
             TypeError: A keyword is none of the runnable's.
         """
         refuse_unknown(fields, type(self).model_fields)
-        if fields.get("client") is not None or fields.get("async_client") is not None:
-            raise not_available(f"{type(self).__name__}(client=...)")
+        refuse_contradictions(fields, type(self).__name__)
         super().__init__(**fields)
 
     @classmethod
@@ -147,120 +130,23 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         """Tell LangChain that it cannot be loaded from JSON: it holds an engine."""
         return False
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled, it holds an engine: hand over "
+            f"'{self.assistant_id}' and bind it to an engine there."
+        )
+
     @property
     def InputType(self) -> Any:
         """The type of the input."""
-        return str | AssistantInput | list[Any]
+        return str | AssistantInput | MessagesInput
 
     @property
     def OutputType(self) -> Any:
-        """The type of the output."""
-        return AssistantOutput
-
-    # Making one.
-
-    @classmethod
-    async def acreate_assistant(
-        cls,
-        name: str,
-        instructions: str,
-        tools: Sequence[Any],
-        model: str,
-        **options: Unpack[AssistantRunnableOptions],
-    ) -> Self:
-        """Store a new assistant and return it as a runnable.
-
-        Args:
-            name: Its name.
-            instructions: Its system prompt.
-            tools: LangChain tools, functions, pydantic classes or dicts. They are
-                schemas: calls come back to the caller, unless `run_tools` says so.
-            model: A model name, such as `"openai:gpt-4o"`.
-            **options: See `AssistantRunnableOptions`.
-
-        Raises:
-            InvalidRequestError: A field breaks a rule.
-            ConfigurationError: A tool to execute is only a schema.
-        """
-        content, bound = cls._split(name, instructions, tools, model, options)
-        assistant = await bound["engine"].assistants.acreate(**content)
-        return cls(assistant_id=assistant.id, **bound)
-
-    @classmethod
-    def create_assistant(
-        cls,
-        name: str,
-        instructions: str,
-        tools: Sequence[Any],
-        model: str,
-        **options: Unpack[AssistantRunnableOptions],
-    ) -> Self:
-        """Store a new assistant and return it; see `acreate_assistant`."""
-        content, bound = cls._split(name, instructions, tools, model, options)
-        assistant = bound["engine"].assistants.create(**content)
-        return cls(assistant_id=assistant.id, **bound)
-
-    @classmethod
-    async def aget_or_create_assistant(
-        cls,
-        name: str,
-        instructions: str,
-        tools: Sequence[Any],
-        model: str,
-        **options: Unpack[AssistantRunnableOptions],
-    ) -> Self:
-        """Return the assistant with this name and content, or store it.
-
-        For notebook cells that are run again; it never updates an assistant. The
-        arguments are those of `acreate_assistant`.
-        """
-        content, bound = cls._split(name, instructions, tools, model, options)
-        assistant = await bound["engine"].assistants.aget_or_create(**content)
-        return cls(assistant_id=assistant.id, **bound)
-
-    @classmethod
-    def get_or_create_assistant(
-        cls,
-        name: str,
-        instructions: str,
-        tools: Sequence[Any],
-        model: str,
-        **options: Unpack[AssistantRunnableOptions],
-    ) -> Self:
-        """Return or store an assistant; see `aget_or_create_assistant`."""
-        content, bound = cls._split(name, instructions, tools, model, options)
-        assistant = bound["engine"].assistants.get_or_create(**content)
-        return cls(assistant_id=assistant.id, **bound)
-
-    @classmethod
-    def _split(
-        cls,
-        name: str,
-        instructions: str,
-        tools: Sequence[Any],
-        model: str,
-        options: AssistantRunnableOptions,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the assistant's content, and what is bound to the runnable."""
-        bound = {
-            key: value for key, value in options.items() if key in cls.model_fields
-        }
-        content = {key: value for key, value in options.items() if key not in bound}
-        for name_ in ("client", "async_client"):
-            if bound.pop(name_, None) is not None:
-                raise not_available(f"{cls.__name__}.create_assistant({name_}=...)")
-        run_tools: Any = bound.get("run_tools", False)
-        bound["run_tools"] = tools_to_run(tools, run_tools)
-        bound["engine"] = bound.get("engine") or default_engine()
-        content |= {
-            "name": name,
-            "instructions": instructions,
-            "tools": [to_wire_tool(tool) for tool in tools],
-            "model": model,
-        }
-        return content, bound
-
-    # Running it.
+        """The type of the output, as `as_agent` and `as_message` decide."""
+        if self.as_message:
+            return AIMessage
+        return AgentOutput if self.as_agent else WireOutput
 
     def invoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
@@ -303,7 +189,8 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
     ) -> AsyncGenerator[RunEvent, None]:
         """Run the assistant and yield the run's events as they happen.
 
-        A failed run is told by its event. Closing the generator cancels the run.
+        A failed run is told by its event. Closing the generator cancels the run. In
+        traces and for callbacks it is a run of a chain, as with `invoke`.
 
         Raises:
             As `invoke`, but for `RunError`.
@@ -331,19 +218,34 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         finally:
             call.cancel()
 
-    async def _tell(
+    def as_tool(
         self,
-        log: EventLog,
-        given: Any,
-        config: RunnableConfig | None,
-        bound: Mapping[str, Any],
-    ) -> None:
-        """Run the assistant for those who listen to the log."""
-        try:
-            parsed = self._parsed(given, bound)
-            await self._execute(parsed, log, ensure_config(config))
-        finally:
-            log.end()
+        args_schema: type[BaseModel] | None = None,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        arg_types: dict[str, type] | None = None,
+    ) -> BaseTool:
+        """Return a tool that asks the assistant, for other agents to call.
+
+        Its argument is the message, `content`, and its output the text of the answer;
+        each call runs on a thread of its own. Other keys of the input, such as
+        `thread_key`, become arguments with `args_schema` or `arg_types`.
+
+        Raises:
+            ConfigurationError: From a call, where the run requires functions that
+                nobody executes; give them in `run_tools`.
+        """
+        asked = self.model_copy(update={"as_agent": False, "as_message": True})
+        if args_schema is None and arg_types is None:
+            args_schema = ToolInput
+        return convert_runnable_to_tool(
+            asked | RunnableLambda(tool_output),
+            args_schema,
+            name=name or self.get_name(),
+            description=description or "Ask an assistant.",
+            arg_types=arg_types,
+        )
 
     @property
     def _engine(self) -> AssistantsEngine:
@@ -351,53 +253,69 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
         return engine
 
     def _parsed(self, given: Any, bound: Mapping[str, Any]) -> RunStart | RunResume:
-        return parse(given, bound, as_agent=self.as_agent, extra_keys=self.extra_keys)
+        return parse(
+            given,
+            bound,
+            as_agent=self.as_agent,
+            extra_keys=self.extra_keys,
+            answer_type=self.answer_type,
+        )
 
     async def _answer(
         self,
         given: Any,
         bound: Mapping[str, Any],
         config: RunnableConfig,
-        manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun,
+        attempt: ChainRun,
+        log: EventLog | None = None,
     ) -> AssistantOutput:
         parsed = self._parsed(given, bound)
-        attempt = manager.parent_run_id
-        if isinstance(parsed, RunStart) and attempt is not None:
-            again = any(tag.startswith(_RETRY_TAG) for tag in manager.tags)
-            known = self._attempts.get(attempt) if again else None
-            if known is not None:
-                # The first attempt has stored the message already: run on it again.
-                parsed = parsed._replace(
-                    thread_id=known,
-                    messages=[],
-                    body={
-                        name: value
-                        for name, value in parsed.body.items()
-                        if name != "additional_messages"
-                    },
-                )
-        execution = await self._execute(parsed, None, config)
-        run = execution.run
+        task = OuterTask.of(config)
+        if isinstance(parsed, RunResume):
+            execution = await self._resume(parsed, log, config)
+            execution = await self._decided(execution, task, log, config)
+            return self._output(execution, parsed.answer_type)
+        known = self.notes.thread_of_last(attempt)
+        if known is not None:
+            parsed = parsed.again_on(known)
+        execution = await self._execute(parsed, task, log, config)
+        execution = await self._decided(execution, task, log, config)
         try:
-            if run.status not in ("completed", "requires_action"):
-                raise run_error(run)
             return self._output(execution, parsed.answer_type)
         except AssistantsError:
-            if isinstance(parsed, RunStart) and attempt is not None:
-                self._attempts[attempt] = run.thread_id
-                while len(self._attempts) > _REMEMBERED_ATTEMPTS:
-                    self._attempts.popitem(last=False)
+            self.notes.note_failure(attempt, execution.run.thread_id)
             raise
+
+    async def _tell(
+        self,
+        log: EventLog,
+        given: Any,
+        config: RunnableConfig | None,
+        bound: Mapping[str, Any],
+    ) -> None:
+        """Run the assistant for those who listen to the log, as a run of a chain."""
+
+        async def call(
+            given: Any,
+            run_manager: AsyncCallbackManagerForChainRun,
+            config: RunnableConfig,
+        ) -> Any:
+            return await self._answer(given, bound, config, run_manager, log)
+
+        try:
+            with contextlib.suppress(RunError):
+                await self._acall_with_config(call, given, config)
+        finally:
+            log.end()
 
     async def _execute(
         self,
-        parsed: RunStart | RunResume,
+        parsed: RunStart,
+        task: OuterTask | None,
         log: EventLog | None,
         config: RunnableConfig,
     ) -> Execution:
-        """Create or resume the run, and execute it in this context."""
-        if isinstance(parsed, RunResume):
-            return await self._resume(parsed, log, config)
+        """Create the run, and execute it in this context."""
         engine = self._engine
         thread_id = parsed.thread_id
         if thread_id is not None:
@@ -413,12 +331,17 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
             body,
             # Messages of a new thread without a key are part of its insertion.
             messages if thread_id or parsed.thread_key else (),
-            frozenset(self._left.values()),
+            self.notes.left_runs,
+            # A node that is executed again, after an interrupt or a crash, finds the
+            # run of its first time.
+            task=GraphTask(task.call_id(self.assistant_id))
+            if task is not None and task.resumable
+            else None,
         )
         execution = await engine.conductor.run(
             request, log=log, config=config, tools=self._tools()
         )
-        self._note_left_run(execution.run)
+        self.notes.note_stop(execution.run, as_agent=self.as_agent)
         return execution
 
     def _new_thread(
@@ -433,6 +356,7 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
     async def _resume(
         self, parsed: RunResume, log: EventLog | None, config: RunnableConfig
     ) -> Execution:
+        """Submit outputs to the run, and execute it in this context."""
         check_id(parsed.run_id, "run_id", "run_")
         given = {} if parsed.outputs is None else {"tool_outputs": parsed.outputs}
         outputs = validate(ToolOutputs, given)["tool_outputs"]
@@ -445,42 +369,65 @@ class AssistantRunnable(RunnableSerializable[Any, Any]):
             action = json.loads(row["required_action"] or "{}")
             open_calls = action.get("interrupts", {})
             outputs = [o for o in outputs if o["tool_call_id"] in open_calls]
+        return await self._resumed(parsed.run_id, outputs, log, config)
+
+    async def _resumed(
+        self,
+        run_id: str,
+        outputs: Sequence[Mapping[str, Any]],
+        log: EventLog | None,
+        config: RunnableConfig,
+    ) -> Execution:
+        engine = self._engine
         execution = await engine.conductor.resume(
-            parsed.run_id,
+            run_id,
             engine.threads.tenant,
             outputs,
             log=log,
             config=config,
             tools=self._tools(),
         )
-        self._note_left_run(execution.run)
+        self.notes.note_stop(execution.run, as_agent=self.as_agent)
+        return execution
+
+    async def _decided(
+        self,
+        execution: Execution,
+        task: OuterTask | None,
+        log: EventLog | None,
+        config: RunnableConfig,
+    ) -> Execution:
+        """Let the outer graph's people decide what the run's middleware asks.
+
+        Raises:
+            ApprovalRequired: There is no outer graph that could be resumed.
+        """
+        while (given := ask_people(execution.run, task)) is not None:
+            execution = await self._resumed(execution.run.id, given, log, config)
         return execution
 
     def _tools(self) -> Implementations | None:
-        if not self.run_tools:
-            return None
-        if self._implementations is None:
-            self._implementations = self._engine.implementations(self.run_tools)
-        return self._implementations
-
-    def _note_left_run(self, run: Run) -> None:
-        if self.as_agent and run.status == "requires_action":
-            self._left[run.thread_id] = run.id
-        else:
-            self._left.pop(run.thread_id, None)
+        return self.notes.implementations(self._engine, self.run_tools)
 
     def _output(self, execution: Execution, answer_type: Any) -> AssistantOutput:
-        run = execution.run
+        """Return what the run wrote or requires, in the form that was asked for."""
+        run, messages = execution.run, list(execution.messages)
+        calls: list[RequiredToolCall] = []
         if run.status == "requires_action":
-            action = run.required_action
-            if action is None or action.submit_tool_outputs is None:
-                raise approval_required(run)
-            calls = action.submit_tool_outputs.tool_calls
-            return to_actions(run, calls) if self.as_agent else calls
-        messages = list(execution.messages)
-        parsed = None
-        if messages and (answer_type is not None or asks_for_json(run)):
-            parsed = messages[-1].parsed = parse_answer(messages[-1], answer_type, run)
-        if not self.as_agent:
-            return messages
-        return to_finish(run, messages, parsed)
+            calls = _required_calls(run)
+        elif run.status != "completed":
+            raise run_error(run)
+        elif messages and asks_for_json(run):
+            messages[-1].parsed = parse_answer(messages[-1], answer_type, run)
+        if self.as_message:
+            return to_ai_message(run, messages, calls)
+        if self.as_agent:
+            return to_actions(run, calls) if calls else to_finish(run, messages)
+        return calls or messages
+
+
+def _required_calls(run: Run) -> list[RequiredToolCall]:
+    action = run.required_action
+    if action is None or action.submit_tool_outputs is None:
+        raise approval_required(run)
+    return action.submit_tool_outputs.tool_calls

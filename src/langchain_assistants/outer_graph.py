@@ -6,7 +6,7 @@ Nothing here knows runs or threads: it tells where a call is, and hands interrup
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -25,7 +25,7 @@ from langgraph.types import interrupt
 from pydantic import AfterValidator, ValidationError
 
 from langchain_assistants.errors import InvalidRequestError, approval_required
-from langchain_assistants.types.runs import ApprovalRequest, Run
+from langchain_assistants.types.runs import Run
 
 _REMEMBERED_TASKS = 1024
 
@@ -68,12 +68,13 @@ class OuterTask(NamedTuple):
             given.get(CONFIG_KEY_SCRATCHPAD),
         )
 
-    def call_id(self) -> str:
+    def call_id(self, assistant_id: str) -> str:
         """Return an id for the next call of an assistant in this task.
 
-        The n-th call of the task has the same id when the task is executed again.
+        As with LangGraph's interrupts, the n-th call has the same id when the task is
+        executed again.
         """
-        return f"{self.id}#{_calls.next(self.scratchpad)}"
+        return f"{self.id}#{assistant_id}#{_calls.next(self.scratchpad, assistant_id)}"
 
 
 class _Calls:
@@ -82,12 +83,17 @@ class _Calls:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # The scratchpads are kept, so that no other object gets their address.
-        self._counts: OrderedDict[int, tuple[object, int]] = OrderedDict()
+        self._counts: OrderedDict[int, tuple[object, Counter[str]]] = OrderedDict()
 
-    def next(self, scratchpad: object) -> int:
+    def next(self, scratchpad: object, assistant_id: str) -> int:
+        """Return how often the assistant was called before."""
         with self._lock:
-            _, count = self._counts.pop(id(scratchpad), (None, 0))
-            self._counts[id(scratchpad)] = scratchpad, count + 1
+            key = id(scratchpad)
+            if key not in self._counts:
+                self._counts[key] = scratchpad, Counter()
+            counts = self._counts[key][1]
+            count = counts[assistant_id]
+            counts[assistant_id] += 1
             while len(self._counts) > _REMEMBERED_TASKS:
                 self._counts.popitem(last=False)
             return count
@@ -96,19 +102,24 @@ class _Calls:
 _calls = _Calls()
 
 
-def ask_people(
-    run: Run, requests: Sequence[ApprovalRequest], task: OuterTask | None
-) -> list[dict[str, Any]]:
-    """Interrupt the outer graph with a run's requests; return the outputs to submit.
+def ask_people(run: Run, task: OuterTask | None) -> list[dict[str, Any]] | None:
+    """Interrupt the outer graph with what a run's middleware asks people.
+
+    Returns:
+        The outputs to submit; None if the run asks nothing.
 
     The first time this raises LangGraph's interrupt; when the graph is resumed the task
     is executed again and gets here with the answers.
 
     Raises:
-        ApprovalRequired: There is no graph, or none that can be resumed.
+        ApprovalRequired: There is no graph, or none that can be resumed; or the run
+            requires functions at the same time.
         InvalidRequestError: An answer is not a JSON object.
     """
-    if task is None or not task.resumable:
+    action = run.required_action
+    if action is None or action.approval is None:
+        return None
+    if task is None or not task.resumable or action.submit_tool_outputs is not None:
         raise approval_required(run)
 
     def check(answer: Any) -> None:
@@ -122,7 +133,7 @@ def ask_people(
 
     return [
         {"tool_call_id": request.id, "output": ask(request.value, check)}
-        for request in requests
+        for request in action.approval.requests
     ]
 
 

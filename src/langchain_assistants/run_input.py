@@ -6,21 +6,29 @@ import difflib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, NoReturn
+from itertools import takewhile
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from langchain_core.messages import (
     AIMessage,
+    AnyMessage,
     BaseMessage,
     HumanMessage,
     SystemMessage,
+    ToolMessage,
 )
-from langchain_core.prompt_values import PromptValue
+from langchain_core.prompt_values import (
+    ChatPromptValueConcrete,
+    PromptValue,
+    StringPromptValue,
+)
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from langchain_assistants.errors import InvalidRequestError
+from langchain_assistants.structured_output import to_answer_type, to_wire_format
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +60,6 @@ THREAD_KEYS = {
     "tool_resources": "tool_resources",
     "context": "context",
 }
-_WIRE_TOOL_TYPES = ("code_interpreter", "file_search", "retrieval", "function")
 
 
 class AssistantInput(TypedDict, total=False):
@@ -93,6 +100,21 @@ class AssistantInput(TypedDict, total=False):
     intermediate_steps: list[tuple[Any, Any]]
 
 
+MessagesInput: TypeAlias = (
+    StringPromptValue | ChatPromptValueConcrete | list[AnyMessage]
+)
+"""What may stand for the whole input, besides a string: the types of chat models."""
+
+
+class ToolInput(BaseModel):
+    """The arguments of an assistant that is another agent's tool."""
+
+    content: str = Field(
+        description="The message to the assistant; it sees nothing else of this "
+        "conversation."
+    )
+
+
 KNOWN_KEYS = frozenset(AssistantInput.__annotations__)
 
 
@@ -103,7 +125,7 @@ class RunStart(NamedTuple):
         messages: Bodies of the new user message, or messages.
         thread: Body of the thread, for where it is created.
         body: Body of the run, without the assistant.
-        answer_type: The pydantic class that the answer is parsed by.
+        answer_type: What the answer is parsed to.
     """
 
     thread_id: str | None
@@ -111,7 +133,12 @@ class RunStart(NamedTuple):
     messages: list[dict[str, Any]]
     thread: dict[str, Any]
     body: dict[str, Any]
-    answer_type: type[BaseModel] | None
+    answer_type: type[Any] | None
+
+    def again_on(self, thread_id: str) -> RunStart:
+        """Return the run on the thread that has stored its messages already."""
+        body = {k: v for k, v in self.body.items() if k != "additional_messages"}
+        return self._replace(thread_id=thread_id, messages=[], body=body)
 
 
 class RunResume(NamedTuple):
@@ -125,7 +152,7 @@ class RunResume(NamedTuple):
     run_id: str
     thread_id: str | None
     outputs: Any
-    answer_type: type[BaseModel] | None
+    answer_type: type[Any] | None
     from_agent: bool
 
 
@@ -135,6 +162,7 @@ def parse(
     *,
     as_agent: bool,
     extra_keys: ExtraKeys,
+    answer_type: type[Any] | None,
 ) -> RunStart | RunResume:
     """Read an input.
 
@@ -143,6 +171,7 @@ def parse(
         bound: Arguments bound to the runnable; the input's keys win.
         as_agent: Whether `intermediate_steps` are outputs to submit.
         extra_keys: What to do with other keys.
+        answer_type: What answers in the assistant's own format are parsed to.
 
     Raises:
         TypeError: The input has another type, or an unknown key.
@@ -151,7 +180,8 @@ def parse(
     named, messages = _read(given)
     keys = {**_present(bound), **_present(named)}
     _refuse_unknown(keys, extra_keys)
-    answer_type = _answer_type(keys.get("response_format"))
+    if "response_format" in keys:
+        answer_type = to_answer_type(keys["response_format"])
     steps = keys.get("intermediate_steps")
     if as_agent and steps:
         last = steps[-1][0]
@@ -194,12 +224,8 @@ def _missing(key: str) -> NoReturn:
 
 def _run_body(keys: Mapping[str, Any]) -> dict[str, Any]:
     body = {name: keys[name] for name in RUN_KEYS if name in keys}
-    if (answer_type := _answer_type(keys.get("response_format"))) is not None:
-        schema = {
-            "name": answer_type.__name__,
-            "schema": answer_type.model_json_schema(),
-        }
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if "response_format" in keys:
+        body["response_format"] = to_wire_format(keys["response_format"])
     if "tools" in keys:
         body["tools"] = [to_wire_tool(tool) for tool in keys["tools"]]
     if "run_metadata" in keys:
@@ -247,27 +273,55 @@ def _read(given: Any) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
 def _from_messages(
     messages: Sequence[BaseMessage],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Let human and AI messages join the thread, and system ones instruct the run."""
+    """Let human and AI messages join the thread, and system ones instruct the run.
+
+    Where tool messages end the list, they are the outputs for the run whose required
+    calls the AI message before them holds (`as_message`); the rest is in its thread.
+    """
+    if outputs := _outputs(messages):
+        return outputs, []
     bodies: list[dict[str, Any]] = []
     instructions: list[str] = []
     for message in messages:
         if isinstance(message, SystemMessage):
             instructions.append(str(message.text))
         elif isinstance(message, HumanMessage):
-            bodies.append({"role": "user", "content": _content(message)})
+            bodies.append({"role": "user", "content": message_content(message)})
         elif isinstance(message, AIMessage):
             bodies.append({"role": "assistant", "content": str(message.text)})
         else:
             raise TypeError(
                 f"A {type(message).__name__} cannot be an input: submit tool outputs "
-                "with 'run_id' and 'tool_outputs'."
+                "with 'run_id' and 'tool_outputs', or right behind the message of "
+                "as_message=True that requires them."
             )
     if not instructions:
         return {}, bodies
     return {"additional_instructions": "\n\n".join(instructions)}, bodies
 
 
-def _content(message: BaseMessage) -> str | list[dict[str, Any]]:
+def _outputs(messages: Sequence[BaseMessage]) -> dict[str, Any] | None:
+    """Return the keys that submit the tool messages at the end, if there are any."""
+    tail = list(takewhile(lambda m: isinstance(m, ToolMessage), reversed(messages)))
+    if not 0 < len(tail) < len(messages):
+        return None
+    told = messages[-len(tail) - 1].response_metadata
+    if "run_id" not in told:
+        return None
+    outputs = [
+        {"tool_call_id": message.tool_call_id, "output": message}
+        for message in reversed(tail)
+        if isinstance(message, ToolMessage)
+    ]
+    return {"run_id": told["run_id"], "tool_outputs": outputs}
+
+
+def message_content(message: BaseMessage) -> str | list[dict[str, Any]]:
+    """Return the content of a person's message as a thread takes it.
+
+    Raises:
+        TypeError: It has blocks that a thread cannot hold.
+    """
     if isinstance(message.content, str):
         return message.content
     parts: list[dict[str, Any]] = []
@@ -303,13 +357,6 @@ def _refuse_unknown(keys: Mapping[str, Any], mode: ExtraKeys) -> None:
     if mode == "error":
         raise TypeError(f'{text} (extra_keys="ignore" lets other keys pass)')
     logger.warning("unknown_input_keys", extra={"keys": sorted(map(str, unknown))})
-
-
-def _answer_type(response_format: Any) -> type[BaseModel] | None:
-    """Return the class that the answer is to be parsed by, if one was given."""
-    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
-        return response_format
-    return None
 
 
 def _as_texts(outputs: Any) -> Any:

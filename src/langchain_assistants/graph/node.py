@@ -240,8 +240,7 @@ class _Step:
 
     async def _decided(self, execution: Execution) -> Execution:
         """Ask the outer graph's people what the run's middleware asks."""
-        while (requests := _approvals(execution)) is not None:
-            given = ask_people(execution.run, requests, self.task)
+        while (given := ask_people(execution.run, self.task)) is not None:
             execution = await self._conductor.resume(
                 execution.run.id,
                 self._tenant,
@@ -285,10 +284,3 @@ def _waits_for(row: Row, outputs: Mapping[str, str]) -> bool:
         return False
     open_calls: Mapping[str, str] = from_json(row["required_action"])["interrupts"]
     return open_calls.keys() == outputs.keys()
-
-
-def _approvals(execution: Execution) -> Sequence[Any] | None:
-    action = execution.run.required_action
-    if action is None or action.approval is None:
-        return None
-    return action.approval.requests

@@ -51,14 +51,13 @@ class Assistant(WireObject):
 
 @request
 class AssistantOptions(TypedDict, total=False):
-    """Fields of a new assistant besides its model, name, instructions and tools."""
+    """Fields of a new assistant that a runnable's `create_assistant` passes on."""
 
     description: Annotated[str, Field(max_length=512)] | None
     tool_resources: ToolResourcesCreate | None
     metadata: Metadata | None
     temperature: Temperature | None
     top_p: TopP | None
-    response_format: ResponseFormat | None
     reasoning_effort: ReasoningEffort | None
 
 
@@ -70,6 +69,7 @@ class AssistantCreate(AssistantOptions, total=False):
     name: Annotated[str, Field(max_length=256)] | None
     instructions: Instructions | None
     tools: Annotated[Array[ToolParam], Field(max_length=128)] | None
+    response_format: ResponseFormat | None
 
 
 @request
