@@ -46,6 +46,11 @@ def engine(engine_factory: EngineFactory) -> AssistantsEngine:
     return engine_factory(steps, middleware=[HumanInTheLoopMiddleware({"wipe": True})])
 
 
+def cleaner(engine: AssistantsEngine) -> AssistantRunnable:
+    options: Any = {"engine": engine, "run_tools": True, "as_message": True}
+    return AssistantRunnable.create_assistant("Cleaner", "", [wipe], "x", **options)
+
+
 def as_function(engine: AssistantsEngine) -> Any:
     assistant = AssistantRunnable.create_assistant(
         "Cleaner",

@@ -35,7 +35,6 @@ from tests.stored import rows
 from langchain_assistants import (
     AssistantRunnable,
     AssistantsEngine,
-    Settings,
     create_assistant_graph,
 )
 from langchain_assistants.errors import (
@@ -348,13 +347,90 @@ async def test_a_failed_run_is_tried_again_without_new_input(
 async def test_an_incomplete_run_raises_and_the_thread_goes_on(
     engine_factory: EngineFactory, ask: Ask
 ) -> None:
-    much = Reply("So much.", usage={"input_tokens": 1, "output_tokens": 300})
-    engine = engine_factory([much, "Better."])
-    stored = await engine.assistants.acreate(model="m")
-    settings = engine.settings
-    assert isinstance(settings, Settings)
-    graph = create_assistant_graph(stored, engine=engine, checkpointer=InMemorySaver())
-    limits = {"max_completion_tokens": 256}
-    graph = graph.with_config(configurable=limits)
+    engine = engine_factory([Reply("So mu", finish_reason="length"), "Better."])
+    graph = graph_of(engine, checkpointer=InMemorySaver())
     error = await run_out(graph, ask, RunIncomplete)
     assert error.run.incomplete_details.reason == "max_completion_tokens"
+    assert last(await ask(graph, say("Shorter"), on("mine"))) == "Better."
+
+
+async def test_a_run_that_expires_while_tools_run_raises_and_the_thread_goes_on(
+    engine_factory: EngineFactory, ask: Ask, clock: Clock
+) -> None:
+    def wait() -> str:
+        """Wait for long."""
+        clock.advance(601)
+        return "late"
+
+    engine = engine_factory([Reply(tool_calls=[call("wait")]), "Fine."], clock=clock)
+    graph = graph_of(engine, [wait], checkpointer=InMemorySaver())
+    error = await run_out(graph, ask, RunExpired)
+    assert error.run.status == "expired"
+    assert last(await ask(graph, say("Again"), on("mine"))) == "Fine."
+    assert_at_rest(engine)
+
+
+async def test_a_run_that_is_cancelled_while_tools_run_raises_and_the_thread_goes_on(
+    engine_factory: EngineFactory, ask: Ask
+) -> None:
+    engines: list[AssistantsEngine] = []
+
+    def stop() -> str:
+        """Stop everything."""
+        (run,) = rows(engines[0], "SELECT id FROM runs")
+        engines[0].runs.cancel(run["id"])
+        return "stopped"
+
+    engine = engine_factory([Reply(tool_calls=[call("stop")]), "Fine."])
+    engines.append(engine)
+    graph = graph_of(engine, [stop], checkpointer=InMemorySaver())
+    error = await run_out(graph, ask, RunCancelled)
+    assert error.run.status == "cancelled"
+    assert last(await ask(graph, say("Again"), on("mine"))) == "Fine."
+    assert_at_rest(engine)
+
+
+class Forgetful(InMemorySaver):
+    """A checkpointer whose database is empty again for each invocation."""
+
+    def forget(self) -> None:
+        self.storage.clear()
+        self.writes.clear()
+        self.blobs.clear()
+
+
+async def test_a_checkpointer_that_forgets_between_turns_loses_no_conversation(
+    engine_factory: EngineFactory, ask: Ask
+) -> None:
+    engine = engine_factory(echo())
+    saver = Forgetful()
+    graph = graph_of(engine, checkpointer=saver)
+    for text in ("One", "Two"):
+        await ask(graph, say(text), on("mine"))
+        saver.forget()
+    assert [text for _, text in conversation(engine, "mine")] == [
+        "One",
+        "You said: One",
+        "Two",
+        "You said: Two",
+    ]
+
+
+async def test_a_checkpointer_that_forgets_an_open_question_leaves_the_thread_usable(
+    engine_factory: EngineFactory, ask: Ask
+) -> None:
+    engine = engine_factory([calls((add, 1, 2)), "Fine."])
+    saver = Forgetful()
+    graph = graph_of(
+        engine,
+        [add],
+        checkpointer=saver,
+        interrupt_before_tools=True,
+    )
+    asked = await ask(graph, say("1 + 2?"), on("mine"))
+    assert asked["__interrupt__"]
+    saver.forget()
+    state = await ask(graph, say("Hello?"), on("mine"))
+    assert last(state) == "Fine."
+    assert outputs(state["messages"]) == []
+    assert_at_rest(engine)

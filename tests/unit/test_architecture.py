@@ -31,10 +31,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": BASE | {"storage", "interpreters", "retrieval", "tools"},
     "testing": ENGINE | {"interpreters", "storage"},
     "actions": BASE,
-    "run_input": BASE,
-    "assistant": ENGINE | {"actions", "run_input"},
+    "structured_output": BASE,
+    "run_input": BASE | {"structured_output"},
+    "notes": ENGINE,
+    "creation": ENGINE | {"run_input", "structured_output"},
+    "assistant": ENGINE
+    | {"actions", "creation", "notes", "outer_graph", "run_input", "structured_output"},
     "compat": ENGINE | {"actions", "assistant", "run_input"},
-    "graph": ENGINE | {"assistant"},
+    "notebook": BASE,
+    "outer_graph": BASE,
+    "graph": ENGINE | {"actions", "assistant", "outer_graph", "run_input", "storage"},
     "importers": ENGINE,
     "scale": ENGINE | {"storage"},
     "server": ENGINE,
@@ -51,6 +57,8 @@ EXCEPTIONS = {("engine/engine.py", "in_process")}
 # Packages that belong to some layers only.
 ONLY_IN = {
     "alembic": {"storage"},
+    "e2b": {"interpreters"},
+    "e2b_code_interpreter": {"interpreters"},
     "fastapi": {"in_process", "server"},
     "openai": {"assistant", "compat", "in_process", "server"},
     "procrastinate": {"scale"},
@@ -63,7 +71,7 @@ ONLY_IN = {
 LONG_MODULES: dict[str, str] = {}
 
 VAGUE_NAMES = {"common", "core", "helpers", "manager", "utils"}
-HEAVY_IMPORTS = {"fastapi", "langgraph", "openai", "sqlalchemy"}
+HEAVY_IMPORTS = {"e2b", "fastapi", "langgraph", "openai", "sqlalchemy"}
 
 
 def layer(module: Path) -> str:
