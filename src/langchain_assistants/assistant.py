@@ -56,6 +56,7 @@ from langchain_assistants.run_input import (
 from langchain_assistants.settings import OnActiveRun
 from langchain_assistants.structured_output import asks_for_json, parse_answer
 from langchain_assistants.types.events import RunEvent
+from langchain_assistants.types.html import to_html
 from langchain_assistants.types.messages import MessageCreate
 from langchain_assistants.types.runs import (
     RequiredToolCall,
@@ -135,6 +136,12 @@ class AssistantRunnable(CreatesAssistant):
             f"{type(self).__name__} cannot be pickled, it holds an engine: hand over "
             f"'{self.assistant_id}' and bind it to an engine there."
         )
+
+    def _repr_html_(self) -> str | None:
+        """Show the assistant in a notebook; None: as text."""
+        with contextlib.suppress(AssistantsError):
+            return to_html(self._engine.assistants.retrieve(self.assistant_id))
+        return None
 
     @property
     def InputType(self) -> Any:
@@ -416,7 +423,7 @@ class AssistantRunnable(CreatesAssistant):
         if run.status == "requires_action":
             calls = _required_calls(run)
         elif run.status != "completed":
-            raise run_error(run)
+            raise run_error(self._engine.runs.bound(run))
         elif messages and asks_for_json(run):
             messages[-1].parsed = parse_answer(messages[-1], answer_type, run)
         if self.as_message:

@@ -35,11 +35,21 @@ class WireObject(BaseModel):
     Unknown fields are kept: extensions and newer servers add some.
     """
 
+    # Where the object came from (`records.Origin`), for those who display it. A slot
+    # is no field: never sent, compared, copied or pickled, and free until it is set.
+    __slots__ = ("_origin",)
+
     model_config = ConfigDict(extra="allow")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the object as plain JSON data, as it goes over the wire."""
         return self.model_dump()
+
+    def _repr_html_(self) -> str | None:
+        """Show the object in a notebook; None: as text."""
+        from langchain_assistants.types.html import to_html
+
+        return to_html(self)
 
 
 class Deleted(WireObject):

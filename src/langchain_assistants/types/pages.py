@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from langchain_assistants.types.base import WireObject, request
 
 ObjectT = TypeVar("ObjectT", bound=WireObject)
+Order = Literal["asc", "desc"]
 
 
 @request
@@ -18,7 +19,7 @@ class ListParams(TypedDict, total=False):
     """Which part of a list to give; newest first unless `order` is `asc`."""
 
     limit: Annotated[int, Field(ge=1, le=100)] | None
-    order: Literal["asc", "desc"] | None
+    order: Order | None
     after: str | None
     before: str | None
 
@@ -26,11 +27,12 @@ class ListParams(TypedDict, total=False):
 class _Page(Generic[ObjectT]):
     """Hold the objects of one page."""
 
-    __slots__ = ("data", "has_more")
+    __slots__ = ("data", "has_more", "order")
 
-    def __init__(self, data: list[ObjectT], *, has_more: bool) -> None:
+    def __init__(self, data: list[ObjectT], has_more: bool, order: Order) -> None:
         self.data = data
         self.has_more = has_more
+        self.order = order
 
     @property
     def first_id(self) -> str | None:
@@ -61,6 +63,12 @@ class _Page(Generic[ObjectT]):
             raise RuntimeError("This is the last page; ask has_next_page() first.")
         return _id_of(self.data[-1])
 
+    def _repr_html_(self) -> str | None:
+        """Show the page in a notebook; None: as text."""
+        from langchain_assistants.types.html import to_html
+
+        return to_html(self)
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({len(self.data)} objects, "
@@ -84,6 +92,7 @@ class Page(_Page[ObjectT]):
         data: list[ObjectT],
         *,
         has_more: bool = False,
+        order: Order = "desc",
         fetch_next: Callable[[str], Page[ObjectT]] | None = None,
     ) -> None:
         """Hold a page.
@@ -91,10 +100,11 @@ class Page(_Page[ObjectT]):
         Args:
             data: The objects of this page.
             has_more: Whether the list goes on after them.
+            order: In which the list is; chats are shown oldest first whatever it is.
             fetch_next: Gives the page after the object with this id, under the same
                 filters, order and limit. Needed where `has_more` is true.
         """
-        super().__init__(data, has_more=has_more)
+        super().__init__(data, has_more, order)
         self._fetch_next = fetch_next
 
     def get_next_page(self) -> Page[ObjectT]:
@@ -127,10 +137,11 @@ class AsyncPage(_Page[ObjectT]):
         data: list[ObjectT],
         *,
         has_more: bool = False,
+        order: Order = "desc",
         fetch_next: Callable[[str], Awaitable[AsyncPage[ObjectT]]] | None = None,
     ) -> None:
         """Hold a page; the arguments are those of `Page`."""
-        super().__init__(data, has_more=has_more)
+        super().__init__(data, has_more, order)
         self._fetch_next = fetch_next
 
     async def get_next_page(self) -> AsyncPage[ObjectT]:

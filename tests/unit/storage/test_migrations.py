@@ -1,4 +1,4 @@
-"""A file that an earlier version wrote is opened by this one, with all that is in it."""
+"""A file of an earlier version is opened by this one, with all that is in it."""
 
 from __future__ import annotations
 
