@@ -5,6 +5,7 @@ Nothing here is imported by the engine.
 
 from __future__ import annotations
 
+from langchain_assistants.testing.e2b import E2BEmulator
 from langchain_assistants.testing.script import (
     ModelCall,
     Reply,
@@ -18,6 +19,7 @@ from langchain_assistants.testing.script import (
 from langchain_assistants.testing.scripted_model import ScriptedChatModel
 
 __all__ = [
+    "E2BEmulator",
     "ModelCall",
     "Reply",
     "ScriptedChatModel",

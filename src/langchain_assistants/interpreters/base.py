@@ -1,0 +1,171 @@
+"""What every code interpreter can do; it runs nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+StopReason = Literal["timeout", "interrupt", "output_limit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A piece of text that the code wrote."""
+
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Displayed:
+    """A value that the code showed, in every form the interpreter has of it.
+
+    Attributes:
+        forms: By MIME type; `text/plain` is the repr, pictures are bytes.
+        is_result: The value of the last expression, not that of a `display` call.
+    """
+
+    forms: Mapping[str, str | bytes]
+    is_result: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The exception that ended the code."""
+
+    name: str
+    message: str
+    traceback: str = ""
+
+
+OutputEvent = Printed | Displayed | Raised
+OnEvent = Callable[[OutputEvent], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file of a session; two that are equal have the same content.
+
+    Attributes:
+        path: Absolute, in the session.
+        size: In bytes.
+        modified: Unix seconds.
+    """
+
+    path: str
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """What came of one execution.
+
+    Attributes:
+        events: What it put out, in order.
+        stopped: Why it was ended from outside, if it was.
+        state_lost: Variables of earlier executions were lost before this one, or
+            those of this one with it.
+        truncated: There was more output than a session keeps.
+    """
+
+    events: tuple[OutputEvent, ...] = ()
+    stopped: StopReason | None = None
+    state_lost: bool = False
+    truncated: bool = False
+
+    @property
+    def stdout(self) -> str:
+        """Everything printed to stdout."""
+        return self._printed("stdout")
+
+    @property
+    def stderr(self) -> str:
+        """Everything printed to stderr."""
+        return self._printed("stderr")
+
+    @property
+    def displayed(self) -> list[Displayed]:
+        """The values that were shown."""
+        return [event for event in self.events if isinstance(event, Displayed)]
+
+    @property
+    def error(self) -> Raised | None:
+        """The exception that ended the code."""
+        return next((event for event in self.events if isinstance(event, Raised)), None)
+
+    def _printed(self, stream: str) -> str:
+        return "".join(
+            event.text
+            for event in self.events
+            if isinstance(event, Printed) and event.stream == stream
+        )
+
+
+class InterpreterSession(Protocol):
+    """A Python interpreter somewhere else, with its variables and its files.
+
+    It starts when it is first used. When it is lost, the call in hand raises an
+    InterpreterError, and the next one starts an empty session under another id.
+    Methods may be called from several event loops at once; executions take turns.
+    """
+
+    @property
+    def id(self) -> str | None:
+        """The id to reconnect with; None before the start."""
+        ...
+
+    @property
+    def home(self) -> str:
+        """The folder in which code runs, and that relative paths start from."""
+        ...
+
+    async def start(self) -> str:
+        """Start unless it is running, and return the id.
+
+        Raises:
+            InterpreterError: It could not be started or reached.
+        """
+        ...
+
+    async def run(
+        self, code: str, *, timeout: float, on_event: OnEvent | None = None
+    ) -> ExecutionResult:
+        """Execute code after what waits already, for at most `timeout` seconds.
+
+        `on_event` is awaited with each event as it happens. Cancelling the call
+        interrupts the code.
+
+        Raises:
+            InterpreterError: The session was lost or could not be started.
+        """
+        ...
+
+    async def interrupt(self) -> None:
+        """Stop the code that is executing, if any; its result says so."""
+        ...
+
+    async def upload(self, path: str, data: bytes) -> str:
+        """Write a file and return its absolute path."""
+        ...
+
+    async def download(self, path: str) -> bytes:
+        """Read a file.
+
+        Raises:
+            InterpreterError: There is no such file.
+        """
+        ...
+
+    async def remove(self, path: str) -> None:
+        """Delete a file; one that is gone already is no error."""
+        ...
+
+    async def list_files(self) -> list[FileInfo]:
+        """List the files below `home`, without hidden ones."""
+        ...
+
+    async def close(self) -> None:
+        """End the session and everything in it; closing twice is no error."""
+        ...
