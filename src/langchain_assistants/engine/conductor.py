@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from langchain_assistants.engine.announcer import Announcer
 from langchain_assistants.engine.bells import Bells
+from langchain_assistants.engine.cancellation import outlast
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.events import EventLog
-from langchain_assistants.engine.executor import Execution, Executor, outlast
+from langchain_assistants.engine.executor import Execution, Executor
+from langchain_assistants.engine.listeners import Listeners
 from langchain_assistants.engine.message_rows import new_messages, written_messages
+from langchain_assistants.engine.ownership import Lease, Ownership
 from langchain_assistants.engine.run_changes import (
+    TakenOver,
     claim_run,
     expire_run,
     request_cancel,
@@ -59,16 +61,16 @@ _LOOK_SECONDS = 0.5
 _STORAGE_RETRIES = (0.1, 0.5, 2.0)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Conductor:
     """Leads the runs of one engine."""
 
     workplace: Workplace
     executor: Executor
     dispatcher: InProcessDispatcher
+    ownership: Ownership
     bells: Bells = field(default_factory=Bells)
-    worker: str = field(default_factory=lambda: f"worker_{uuid.uuid4().hex}")
-    _logs: dict[str, EventLog] = field(default_factory=dict)
+    _listeners: Listeners = field(default_factory=Listeners)
 
     def __post_init__(self) -> None:
         """Let the dispatcher deliver here."""
@@ -91,8 +93,9 @@ class Conductor:
             return row
         if reserved:
             self.dispatcher.release()
+        self.ownership.take(row["id"])
         if log is not None:
-            self._logs[row["id"]] = log
+            self._listeners.add(row["id"], log)
         if row["head"]:
             self.dispatcher.wake(row["id"])
         else:
@@ -109,9 +112,10 @@ class Conductor:
     ) -> Row:
         """Submit tool outputs and let the run go on in the background."""
         await self.look(run_id, tenant)
-        submission = await self._submit(run_id, tenant, outputs, log, claim=None)
+        submission = await self._submit(run_id, tenant, outputs, log, claimed=False)
+        self.ownership.take(run_id)
         if log is not None:
-            self._logs[run_id] = log
+            self._listeners.add(run_id, log)
         self.dispatcher.wake(run_id)
         return submission.row
 
@@ -129,15 +133,22 @@ class Conductor:
         try:
             row = await self.workplace.database.write(claim())
         finally:
-            log = self._logs.pop(run_id, None)
-            if row is None and log is not None:
-                log.end()
+            log = self._listeners.take(run_id)
+            if row is None:
+                self.ownership.drop(run_id)
+                if log is not None:
+                    log.end()
         if row is not None:
-            await self._execute_in_background(row, log)
+            tools = self.executor.tools_for(row)
+            await self._execute_in_background(row, log, tools)
 
-    async def _execute_in_background(self, row: Row, log: EventLog | None) -> None:
+    async def _execute_in_background(
+        self, row: Row, log: EventLog | None, tools: Implementations | None = None
+    ) -> None:
         try:
-            await self._execute(row, log=log)
+            await self._execute(row, log=log, tools=tools)
+        except TakenOver:
+            logger.info("run_left_to_its_new_worker", extra={"run_id": row["id"]})
         except Exception as error:
             logger.error(
                 "run_crashed",
@@ -153,20 +164,10 @@ class Conductor:
     async def _wake_in_turn(self, row: Row) -> None:
         turn = await self._turn(row, claim=False)
         if is_terminal(turn["status"]):
-            self._tell_end(turn)
+            self.ownership.drop(row["id"])
+            self._listeners.tell_end(turn)
         else:
             self.dispatcher.wake(row["id"])
-
-    def _tell_end(self, row: Row) -> None:
-        """Tell who listens to a run that nobody has begun to execute how it ended."""
-        log = self._logs.pop(row["id"], None)
-        if log is None:
-            return
-        announcer = Announcer(log, row["assistant_id"])
-        if row["status"] == "cancelled":
-            announcer.run(row, status="cancelling")
-        announcer.run(row)
-        log.end()
 
     # In a caller's context.
 
@@ -189,14 +190,17 @@ class Conductor:
             return stopped
         if row["status"] != "in_progress":
             waiting = row
+            self.ownership.take(waiting["id"])
             try:
                 row = await self._turn(waiting, claim=True)
             except BaseException:
                 await outlast(self._cancel_quietly(waiting))
+                self.ownership.drop(waiting["id"])
                 raise
             if row["status"] != "in_progress":
+                self.ownership.drop(waiting["id"])
                 return Execution(to_run(row), [])
-        return await self._execute(row, log=log, config=config, tools=tools)
+        return await self._executed(row, log=log, config=config, tools=tools)
 
     async def resume(
         self,
@@ -211,11 +215,11 @@ class Conductor:
     ) -> Execution:
         """Submit tool outputs and execute the run here to its next stop."""
         await self.look(run_id, tenant)
-        claim = self._claim(self.workplace.clock())
         submission = await self._submit(
-            run_id, tenant, outputs, log, claim=claim, task=task
+            run_id, tenant, outputs, log, claimed=True, task=task
         )
-        return await self._execute(submission.row, log=log, config=config, tools=tools)
+        row = submission.row
+        return await self._executed(row, log=log, config=config, tools=tools)
 
     async def finish(
         self,
@@ -239,9 +243,7 @@ class Conductor:
 
     def close(self) -> None:
         """End the streams of runs that nobody will execute any more."""
-        for log in list(self._logs.values()):
-            log.end()
-        self._logs.clear()
+        self._listeners.close()
 
     # Reading and stopping.
 
@@ -262,7 +264,7 @@ class Conductor:
 
         row = await self.workplace.database.write(expire())
         if is_terminal(row["status"]):
-            self._tell_end(row)
+            self._listeners.tell_end(row)
         self.bells.ring(run_id, row["thread_id"])
         return row
 
@@ -283,7 +285,7 @@ class Conductor:
         if row["status"] == "cancelling":
             self.executor.stop(run_id, "cancelled")
         else:
-            self._tell_end(row)
+            self._listeners.tell_end(row)
         self.bells.ring(run_id, row["thread_id"])
         return row
 
@@ -308,10 +310,33 @@ class Conductor:
                     )
                 await asyncio.wait({bell}, timeout=min(left, _LOOK_SECONDS))
 
+    # What the heartbeat tells, from its own thread.
+
+    def heard_cancel(self, run_id: str, lease: Lease) -> None:
+        """Stop a run that was cancelled in another process."""
+        if not self.executor.stop(run_id, "cancelled", lease):
+            self.bells.ring(run_id)
+
+    def lost(self, run_id: str, lease: Lease) -> None:
+        """Stop a run that another worker has, or that has ended elsewhere."""
+        if not self.executor.stop(run_id, "lost", lease):
+            self.ownership.drop(run_id, lease)
+            self.bells.ring(run_id)
+
+    def swept(self, row: Row) -> None:
+        """Tell who listens to a run that the sweep has ended."""
+        self._listeners.tell_end(row)
+        self.bells.ring(row["id"], row["thread_id"])
+
+    def take_over(self, run_id: str) -> None:
+        """Execute a run whose process died."""
+        self.ownership.take(run_id)
+        self.dispatcher.wake(run_id)
+
     # Parts.
 
     def _claim(self, now: float) -> Claim:
-        return Claim(self.worker, now + self.workplace.settings.lease)
+        return Claim(self.ownership.worker, now + self.ownership.seconds)
 
     async def _create(
         self,
@@ -322,7 +347,6 @@ class Conductor:
         own_tools: frozenset[str] = frozenset(),
     ) -> CreatedRun:
         now = self.workplace.clock()
-        claim = self._claim(now) if claimed else None
         bodies = [*request.messages, *(request.body.get("additional_messages") or ())]
         messages = new_messages(bodies, self.workplace.new_id)
         for place, source_id in enumerate(request.source_ids):
@@ -333,7 +357,8 @@ class Conductor:
             self.workplace.new_id(PREFIX),
             self.workplace.new_id,
             messages,
-            claim,
+            self._claim(now),
+            claimed,
             own_tools,
             self.executor.running,
             now,
@@ -373,15 +398,16 @@ class Conductor:
         outputs: Sequence[Mapping[str, Any]],
         log: EventLog | None,
         *,
-        claim: Claim | None,
+        claimed: bool,
         task: str | None = None,
     ) -> Submission:
         now = self.workplace.clock()
+        claim = self._claim(now)
         submission = await self.workplace.database.write(
-            submit(run_id, tenant, outputs, claim, now, task)
+            submit(run_id, tenant, outputs, claim, now, task, claimed=claimed)
         )
         if log is not None:
-            log.attempt = submission.row["attempt"] + (claim is None)
+            log.attempt = submission.row["attempt"] + (not claimed)
             if submission.step is not None:
                 log.emit("thread.run.step.completed", submission.step)
             log.emit("thread.run.queued", to_run(submission.row, status="queued"))
@@ -412,6 +438,23 @@ class Conductor:
         except (InvalidRequestError, StorageError):
             logger.info("waiting_run_not_cancelled", extra={"run_id": row["id"]})
 
+    async def _executed(
+        self,
+        row: Row,
+        *,
+        log: EventLog | None,
+        config: RunnableConfig | None,
+        tools: Implementations | None,
+    ) -> Execution:
+        """Execute a claimed run for a caller, who gets its outcome wherever it ends."""
+        try:
+            return await self._execute(row, log=log, config=config, tools=tools)
+        except TakenOver:
+            ended = await self.settled(row["id"], row["tenant"], None)
+            outcome = await self._stopped(ended)
+            assert outcome is not None, "a settled run has stopped"
+            return outcome
+
     async def _execute(
         self,
         row: Row,
@@ -421,12 +464,15 @@ class Conductor:
         tools: Implementations | None = None,
     ) -> Execution:
         """Execute a claimed run; after a database error claim and try it again."""
+        lease = self.ownership.take(row["id"], row["attempt"])
         try:
             for delay in _STORAGE_RETRIES:
                 try:
                     return await self.executor.execute(
-                        row, log=log, config=config, tools=tools
+                        row, lease, log=log, config=config, tools=tools
                     )
+                except TakenOver:
+                    raise
                 except StorageError:
                     logger.warning("run_requeued", extra={"run_id": row["id"]})
                     await asyncio.sleep(delay)
@@ -437,6 +483,10 @@ class Conductor:
                     if again is None:
                         raise
                     row = again
-            return await self.executor.execute(row, log=log, config=config, tools=tools)
+                    lease = self.ownership.take(row["id"], row["attempt"])
+            return await self.executor.execute(
+                row, lease, log=log, config=config, tools=tools
+            )
         finally:
+            self.ownership.drop(row["id"], lease)
             self.bells.ring(row["id"], row["thread_id"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +18,11 @@ from langchain_assistants.engine.assistants import Assistants
 from langchain_assistants.engine.conductor import Conductor
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.executor import Executor
+from langchain_assistants.engine.heartbeat import Heartbeat
 from langchain_assistants.engine.messages import Messages
 from langchain_assistants.engine.models import ChatModelFactory, Models, fallbacks
 from langchain_assistants.engine.offloading import Offloading
+from langchain_assistants.engine.ownership import Ownership
 from langchain_assistants.engine.portal import Portal
 from langchain_assistants.engine.run_graph import RunGraphs
 from langchain_assistants.engine.run_saver import RunSaver
@@ -131,6 +134,7 @@ class AssistantsEngine:
             fallback_models,
             self.settings,
         )
+        ownership = Ownership(f"worker_{uuid.uuid4().hex}", self.settings.lease)
         self._conductor = Conductor(
             self._workplace,
             Executor(
@@ -143,6 +147,7 @@ class AssistantsEngine:
             InProcessDispatcher(
                 self._workplace.portal, self.settings.max_concurrent_runs
             ),
+            ownership,
         )
         place, tenant = self._workplace, DEFAULT_TENANT
         self.assistants = Assistants(place, tenant=tenant)
@@ -150,6 +155,10 @@ class AssistantsEngine:
         self.messages = Messages(place, tenant=tenant)
         self.runs = Runs(place, tenant=tenant, conductor=self._conductor)
         self.steps = Steps(place, tenant=tenant)
+        self._heartbeat = Heartbeat(
+            place, ownership, self._conductor, recover=recover, tools=own_tools.names
+        )
+        self._heartbeat.start()
 
     def implementations(self, tools: Sequence[ToolLike]) -> Implementations:
         """Return tools in the form in which a caller's run takes them."""
@@ -192,6 +201,7 @@ class AssistantsEngine:
         """Cancel the runs that execute in the background and close the database."""
         self._closed = True
         self._workplace.portal.stop()
+        self._heartbeat.stop()
         self._conductor.close()
         self._offloading.close()
         self.database.close()

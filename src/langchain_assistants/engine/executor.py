@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import anyio
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.types import Command, Interrupt
 
 from langchain_assistants.engine.announcer import Announcer
+from langchain_assistants.engine.cancellation import forget, outlast
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.history import (
     Window,
@@ -28,11 +28,13 @@ from langchain_assistants.engine.history import (
 from langchain_assistants.engine.message_rows import thread_end, written_messages
 from langchain_assistants.engine.middleware_effects import follow
 from langchain_assistants.engine.models import Models, can_call_tools
+from langchain_assistants.engine.ownership import Lease
 from langchain_assistants.engine.provider_errors import last_error
 from langchain_assistants.engine.recorder import RunRecorder
 from langchain_assistants.engine.run_changes import (
     Ending,
     Fenced,
+    TakenOver,
     expire_run,
     mark_cancelling,
     release_run,
@@ -67,7 +69,7 @@ from langchain_assistants.types.runs import Run
 
 logger = logging.getLogger(__name__)
 
-Reason = Literal["cancelled", "expired"]
+Reason = Literal["cancelled", "expired", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class _Running:
     """A run that executes in this process."""
 
     task: asyncio.Task[Row]
+    lease: Lease
     loop: asyncio.AbstractEventLoop
     # Resolved when the run is stopped: its task may take no notice of a cancel.
     stopped: asyncio.Future[None]
@@ -119,6 +122,7 @@ class Executor:
     async def execute(
         self,
         row: Row,
+        lease: Lease,
         *,
         log: EventLog | None = None,
         config: RunnableConfig | None = None,
@@ -130,12 +134,14 @@ class Executor:
 
         Args:
             row: The claimed run.
+            lease: The right to execute it.
             log: Where events go, if anybody listens.
             config: Callbacks, tags and metadata for traces.
             tools: Implementations bound to this run, besides the engine's.
 
         Raises:
             StorageError: The database failed; the run went back to the queue.
+            TakenOver: Another worker executes it now.
         """
         announcer = Announcer(log, row["assistant_id"])
         settings = RunSettings.of(row)
@@ -144,6 +150,7 @@ class Executor:
             row,
             settings,
             announcer,
+            lease,
             structured_tools=structured_tool_names(settings.response_format),
         )
         announcer.run(row)
@@ -151,7 +158,9 @@ class Executor:
         task = loop.create_task(
             self._drive(row, settings, recorder, config, tools), name=row["id"]
         )
-        running = self._running[row["id"]] = _Running(task, loop, loop.create_future())
+        running = self._running[row["id"]] = _Running(
+            task, lease, loop, loop.create_future()
+        )
         try:
             ended = await self._supervise(row, recorder, running)
         finally:
@@ -161,19 +170,28 @@ class Executor:
             self._saver.drop(row["thread_id"], recorder)
         return Execution(to_run(ended), recorder.messages, recorder.open_step_id)
 
+    def tools_for(self, row: Row) -> Implementations:
+        """Return the engine's tools that a run of whatever maker needs here."""
+        return self._tools.only(from_json(row["required_tools"]) or ())
+
     @property
     def running(self) -> frozenset[str]:
         """The ids of the runs that execute in this process."""
         return frozenset(self._running)
 
-    def stop(self, run_id: str, reason: Reason) -> bool:
+    def stop(self, run_id: str, reason: Reason, lease: Lease | None = None) -> bool:
         """Stop a run that executes in this process, from any thread.
+
+        Args:
+            run_id: The run.
+            reason: Why.
+            lease: Only the attempt that this lease is for.
 
         Returns:
             Whether it executes here; its row is then ended by its own task.
         """
         running = self._running.get(run_id)
-        if running is None:
+        if running is None or lease not in (None, running.lease):
             return False
 
         def cancel() -> None:
@@ -202,6 +220,9 @@ class Executor:
             running.reason = running.reason or "cancelled"
             await outlast(self._end_abandoned(row, recorder, task))
             raise
+        if running.reason == "lost":
+            await self._abandon(task)
+            return await self._settle(row, recorder)
         if running.reason is not None:
             await self._abandon(task)
             trigger = Trigger.EXPIRE if running.reason == "expired" else Trigger.CANCEL
@@ -238,7 +259,7 @@ class Executor:
         await asyncio.wait({task}, timeout=self._workplace.settings.cancel_grace)
         if not task.done():
             logger.warning("run_task_abandoned", extra={"run_id": task.get_name()})
-            task.add_done_callback(_forget)
+            task.add_done_callback(forget)
 
     async def _end(self, row: Row, recorder: RunRecorder, trigger: Trigger) -> Row:
         """End a run that was stopped, as cancelled or expired."""
@@ -273,13 +294,22 @@ class Executor:
             return await recorder.end(Ending(Trigger.CANCEL))
         if not is_terminal(current["status"]) and current["expires_at"] <= now:
             current = await self._workplace.database.write(expire_run(current, now))
+        if current["attempt"] == row["attempt"] and current["status"] == "in_progress":
+            # Nobody has taken it: the lease was not renewed in time, it begins anew.
+            await self._release(row)
+            raise StorageError(f"The lease of run {row['id']} could not be renewed.")
+        if not is_terminal(current["status"]):
+            raise TakenOver(row["id"])
         recorder.announce_run(current)
         return current
 
     async def _release(self, row: Row) -> None:
         """Give a run back after a database error; else its deadline ends it."""
         with contextlib.suppress(StorageError):
-            await self._workplace.database.write(release_run(row["id"], row["attempt"]))
+            now = self._workplace.clock()
+            await self._workplace.database.write(
+                release_run(row["id"], row["attempt"], now)
+            )
 
     # The run itself.
 
@@ -425,17 +455,6 @@ class _NoTools(Implementations):
 _NO_TOOLS = _NoTools()
 
 
-async def outlast(work: Coroutine[Any, Any, None]) -> None:
-    """Do what must be done although the caller is being cancelled, even twice."""
-    task = asyncio.ensure_future(work)
-    with anyio.CancelScope(shield=True):
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait({task})
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("run_not_ended", extra={"error": type(error).__name__})
-
-
 def _own_config(config: RunnableConfig | None, row: Row) -> RunnableConfig:
     """Return the graph's config: the caller's traces, our thread, nothing else."""
     own: RunnableConfig = {
@@ -475,9 +494,3 @@ def _storage_error(error: BaseException) -> StorageError | None:
             return seen
         seen = seen.__cause__ or seen.__context__
     return None
-
-
-def _forget(task: asyncio.Task[Row]) -> None:
-    """Take an abandoned task's exception, so that nobody is told of it at exit."""
-    if not task.cancelled():
-        task.exception()

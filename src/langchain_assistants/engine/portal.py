@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -37,6 +38,7 @@ class Portal:
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None
         self._background: TaskGroup | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._process = os.getpid()
@@ -67,6 +69,7 @@ class Portal:
                         anyio.create_task_group() as background,
                     ):
                         self._background = background
+                        self._loop = asyncio.get_running_loop()
                         opened.append(portal)
                         ready.set()
                         await portal.sleep_until_stopped()
@@ -134,8 +137,10 @@ class Portal:
 
         An exception in it is logged: it must not end what executes beside it.
         """
-        portal, background = self._opened(), self._background
+        self._opened()
+        background, loop = self._background, self._loop
         assert background is not None
+        assert loop is not None
 
         async def guarded() -> None:
             try:
@@ -152,7 +157,8 @@ class Portal:
         if threading.current_thread() is self._thread:
             begin()
         else:
-            portal.call(begin)
+            # Without waiting: something may be blocking that loop.
+            loop.call_soon_threadsafe(begin)
 
     def stop(self) -> None:
         """Cancel what still runs on the loop and end its thread."""

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_assistants.engine.announcer import Announcer
 from langchain_assistants.engine.drafts import Drafts, MessageDraft
 from langchain_assistants.engine.message_rows import append_messages, show_model
+from langchain_assistants.engine.ownership import Lease
 from langchain_assistants.engine.run_changes import (
     MESSAGE_REASON,
     STEP_STATUS,
@@ -28,7 +29,7 @@ from langchain_assistants.engine.run_changes import (
 from langchain_assistants.engine.run_settings import RunSettings
 from langchain_assistants.engine.step_rows import StepDraft, record_output
 from langchain_assistants.engine.transitions import Trigger
-from langchain_assistants.engine.turn import Turn, finish_reason, tokens_of
+from langchain_assistants.engine.turn import Turn, finish_reason, json_text, tokens_of
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.storage.database import (
     Query,
@@ -36,7 +37,6 @@ from langchain_assistants.storage.database import (
     Transaction,
     each,
     storable,
-    to_json,
 )
 from langchain_assistants.types.messages import Message
 
@@ -60,6 +60,7 @@ class RunRecorder:
         row: Row,
         settings: RunSettings,
         announcer: Announcer,
+        lease: Lease,
         *,
         structured_tools: frozenset[str] = frozenset(),
     ) -> None:
@@ -74,6 +75,7 @@ class RunRecorder:
         self._workplace = workplace
         self._announcer = announcer
         self._row = row
+        self._lease = lease
         self._settings = settings
         self._structured_tools = structured_tools
         self._drafts = Drafts(
@@ -140,7 +142,7 @@ class RunRecorder:
         Raises:
             Fenced: The run has ended; its task took no notice of the cancel.
         """
-        self._refuse_after_end()
+        self.check()
         broken, self._turn = self._turn, self._new_turn()
         if broken is None:
             return
@@ -171,7 +173,7 @@ class RunRecorder:
             self.tokens.prompt + prompt, self.tokens.completion + completion
         )
         if structured is not None and answer.tool_calls:
-            text = turn.structured_text(_json_text(structured))
+            text = turn.structured_text(json_text(structured))
             turn.describe_heard()
             self._take_text(turn, text, answer)
             goes_on = False
@@ -229,13 +231,10 @@ class RunRecorder:
             self.incomplete_reason = "max_completion_tokens"
         elif reason == "content_filter":
             self._content_filtered = True
-        limits, used = self._settings, self.tokens
-        for limit, spent, name in (
-            (limits.max_completion_tokens, used.completion, "max_completion_tokens"),
-            (limits.max_prompt_tokens, used.prompt, "max_prompt_tokens"),
-        ):
-            if limit is not None and (spent > limit or (goes_on and spent >= limit)):
-                self.incomplete_reason = self.incomplete_reason or name
+        spent = self._settings.spent_budget(
+            self.tokens.prompt, self.tokens.completion, goes_on=goes_on
+        )
+        self.incomplete_reason = self.incomplete_reason or spent
         return self.incomplete_reason is not None
 
     # What tools tell.
@@ -266,7 +265,7 @@ class RunRecorder:
         Raises:
             Fenced: The run has ended meanwhile.
         """
-        self._refuse_after_end()
+        self.check()
         step, closes = self._open_step, False
         if step is not None:
             for call in step.open_calls():
@@ -414,8 +413,13 @@ class RunRecorder:
         """Tell a status that somebody else gave the run."""
         self._announcer.run(row)
 
-    def _refuse_after_end(self) -> None:
-        if self._ended:
+    def check(self) -> None:
+        """Refuse to go on with a run that may be somebody else's by now.
+
+        Raises:
+            Fenced: The run has ended, or its lease may be over.
+        """
+        if self._ended or not self._lease.in_force:
             raise Fenced(self._row["id"])
 
     def _take_cut_answer(self, turn: Turn) -> None:
@@ -491,8 +495,3 @@ class _Stored(NamedTuple):
 
     end: int
     messages: list[Message]
-
-
-def _json_text(structured: object) -> str:
-    dump = getattr(structured, "model_dump", None)
-    return to_json(dump(mode="json") if dump else structured)

@@ -95,7 +95,8 @@ _TOKENS = {
     "prompt_tokens": param("prompt_tokens"),
     "completion_tokens": param("completion_tokens"),
 }
-_FREE = {"worker": None, "lease_until": None}
+_FREE: dict[str, Any] = {"worker": None, "lease_until": None}
+_OWN = {"worker": param("worker"), "lease_until": param("lease_until")}
 _END = {
     **_TOKENS,
     **_FREE,
@@ -106,8 +107,7 @@ _END = {
 }
 _CLAIM = _changes(
     Trigger.CLAIM,
-    worker=param("worker"),
-    lease_until=param("lease_until"),
+    **_OWN,
     started_at=param("now"),
     attempt=table.c.attempt + 1,
 )
@@ -119,9 +119,10 @@ _SUBMIT = _changes(
     required_action=param("required_action"),
     expires_at=param("expires_at"),
     graph_task=param("graph_task"),
+    **_OWN,
 )
 _REQUEST_CANCEL = _changes(Trigger.REQUEST_CANCEL, required_action=None)
-_RELEASE = _changes(Trigger.RELEASE, **_FREE)
+_RELEASE = _changes(Trigger.RELEASE, worker=None, lease_until=param("now"))
 _ENDS = {
     trigger: _changes(trigger, **_END)
     for trigger in (
@@ -172,6 +173,10 @@ class Fenced(StorageError):
             f"Run {run_id} is no longer executed here: it was cancelled, it expired, "
             "or another worker took it over."
         )
+
+
+class TakenOver(Fenced):
+    """Another worker executes the run now: its lease was over here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,13 +284,14 @@ def require_action(
 
 
 def submit_outputs(
-    row: Row, outputs: Mapping[str, Any], now: float, task: str | None
+    row: Row, outputs: Mapping[str, Any], claim: Claim, now: float, task: str | None
 ) -> Transaction[Row]:
     """Queue a run again with the outputs it waited for; its deadline starts again.
 
     Args:
         row: The run, in `requires_action`.
         outputs: What to resume the graph with, by interrupt id.
+        claim: Whose the run is now.
         now: The time.
         task: The graph task that goes on with the run, if one does.
     """
@@ -295,6 +301,8 @@ def submit_outputs(
         required_action=to_json({"resume": outputs}),
         expires_at=now + row["expires_after"],
         graph_task=row["graph_task"] if task is None else task,
+        worker=claim.worker,
+        lease_until=claim.lease_until,
     )
     return rows[0]
 
@@ -309,7 +317,7 @@ def request_cancel(row: Row, now: float) -> Transaction[Row]:
     if not allows(Trigger.REQUEST_CANCEL, status):
         raise InvalidRequestError(f"Cannot cancel run with status '{status}'.")
     rows = yield _REQUEST_CANCEL(id=row["id"], attempt=row["attempt"])
-    if status == "in_progress":
+    if status == "in_progress" and (row["lease_until"] or 0.0) > now:
         return rows[0]
     return (yield from end_run(rows[0], Ending(Trigger.CANCEL), now))
 
@@ -319,9 +327,9 @@ def mark_cancelling(row: Row) -> Transaction[Row | None]:
     return first((yield _REQUEST_CANCEL(id=row["id"], attempt=row["attempt"])))
 
 
-def release_run(run_id: str, attempt: int) -> Transaction[Row | None]:
-    """Give a run back to the queue (its worker cannot go on)."""
-    return first((yield _RELEASE(id=run_id, attempt=attempt)))
+def release_run(run_id: str, attempt: int, now: float) -> Transaction[Row | None]:
+    """Give a run back to the queue: its worker cannot go on, anybody may."""
+    return first((yield _RELEASE(id=run_id, attempt=attempt, now=now)))
 
 
 def expire_run(row: Row, now: float) -> Transaction[Row]:

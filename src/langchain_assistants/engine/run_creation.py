@@ -93,7 +93,8 @@ class RunCreation(NamedTuple):
         run_id: The id of the run, if it is a new one.
         new_id: Makes the ids of a fork, if the thread has to be forked.
         messages: Of the request, `additional_messages` included.
-        claim: Who executes the run at once; None: it is queued.
+        claim: Whose the run is.
+        claimed: Whether it is executed at once, or queued.
         own_tools: Names of the tools that only the caller has.
         running: Whether a run executes in this process.
     """
@@ -103,7 +104,8 @@ class RunCreation(NamedTuple):
     run_id: str
     new_id: NewId
     messages: Sequence[NewMessage]
-    claim: Claim | None
+    claim: Claim
+    claimed: bool
     own_tools: frozenset[str]
     running: frozenset[str]
     now: float
@@ -129,8 +131,8 @@ class RunCreation(NamedTuple):
             raise ActiveRunError(row["thread_id"], run_id)
         if row["status"] == "in_progress":
             # The dead worker is fenced by the next attempt.
-            yield from release_run(run_id, row["attempt"])
-        if self.claim is not None and row["status"] in ("in_progress", "queued"):
+            yield from release_run(run_id, row["attempt"], self.now)
+        if self.claimed and row["status"] in ("in_progress", "queued"):
             claimed = yield from claim_run(run_id, tenant, self.claim, self.now)
             row = claimed or (yield from run_row(run_id, tenant))
         return CreatedRun(row, known=True)
@@ -164,7 +166,9 @@ class RunCreation(NamedTuple):
             now=self.now,
             task=task,
         )
-        row = yield from insert_run(run, self.claim, end=end, head=active is None)
+        row = yield from insert_run(
+            run, self.claim, claimed=self.claimed, end=end, head=active is None
+        )
         return CreatedRun(row, stopped, thread)
 
     def _place(self) -> Transaction[tuple[str, Row | None]]:

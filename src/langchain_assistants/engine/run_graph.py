@@ -173,6 +173,7 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         elif call_id in recorder.outputs:
             result = _SERIALIZER.loads_typed(("msgpack", recorder.outputs[call_id]))
         else:
+            recorder.check()
             try:
                 result = await handler(request)
             except GraphBubbleUp:

@@ -203,15 +203,16 @@ def run_row_of_any_tenant(run_id: str) -> Transaction[Row]:
 
 
 def insert_run(
-    run: NewRun, claim: Claim | None, *, end: int, head: bool
+    run: NewRun, claim: Claim, *, claimed: bool, end: int, head: bool
 ) -> Transaction[Row]:
-    """Insert a run, as claimed if a worker is given.
+    """Insert a run.
 
     Its messages join the thread now if the run holds the thread, else with its start.
 
     Args:
         run: The run.
-        claim: Who executes it from now on.
+        claim: Whose it is, also while it is queued.
+        claimed: Whether it is executed from now on, if it holds the thread.
         end: Number of the thread's newest message.
         head: Whether the run holds the thread, or waits for it.
     """
@@ -220,14 +221,14 @@ def insert_run(
         cursor = yield from append_messages(
             run.thread_id, cursor, run.messages, run.now
         )
-    claimed = claim if head else None
+    begins = claimed and head
     rows = yield _INSERT(
         id=run.id,
         tenant=run.tenant,
         thread_id=run.thread_id,
         assistant_id=run.assistant_id,
         assistant_version=run.assistant_version,
-        status="queued" if claimed is None else "in_progress",
+        status="in_progress" if begins else "queued",
         head=int(head),
         cursor=cursor,
         waiting_messages=None if head else to_json([list(m) for m in run.messages]),
@@ -238,9 +239,9 @@ def insert_run(
         incomplete_reason=None,
         prompt_tokens=0,
         completion_tokens=0,
-        attempt=0 if claimed is None else 1,
-        worker=None if claimed is None else claimed.worker,
-        lease_until=None if claimed is None else claimed.lease_until,
+        attempt=int(begins),
+        worker=claim.worker,
+        lease_until=claim.lease_until,
         run_after=None,
         required_tools=to_json(list(run.required_tools))
         if run.required_tools
@@ -248,7 +249,7 @@ def insert_run(
         expires_after=run.expires_after,
         expires_at=run.now + run.expires_after,
         created_at=run.now,
-        started_at=None if claimed is None else run.now,
+        started_at=run.now if begins else None,
         ended_at=None,
         graph_thread=run.task and run.task.thread,
         graph_node=run.task and run.task.node,

@@ -71,6 +71,24 @@ class RunSettings(NamedTuple):
         added = [dict(t) for t in tools if t["function"]["name"] not in known]
         return self._replace(tools=[*self.tools, *added]) if added else self
 
+    def spent_budget(
+        self, prompt: int, completion: int, *, goes_on: bool
+    ) -> str | None:
+        """Name the budget that these tokens have used up, if they have.
+
+        Args:
+            prompt: Tokens of all prompts so far.
+            completion: Tokens of all answers so far.
+            goes_on: Whether the model would be asked again: then none may be left over.
+        """
+        for limit, spent, name in (
+            (self.max_completion_tokens, completion, "max_completion_tokens"),
+            (self.max_prompt_tokens, prompt, "max_prompt_tokens"),
+        ):
+            if limit is not None and (spent > limit or (goes_on and spent >= limit)):
+                return name
+        return None
+
     def model_params(self) -> dict[str, Any]:
         """Return the sampling parameters that were asked for."""
         given = {

@@ -65,9 +65,11 @@ def submit(
     run_id: str,
     tenant: str,
     outputs: Sequence[Mapping[str, Any]],
-    claim: Claim | None,
+    claim: Claim,
     now: float,
     task: str | None = None,
+    *,
+    claimed: bool = True,
 ) -> Transaction[Submission]:
     """Accept the outputs of all open calls, in any order.
 
@@ -75,9 +77,10 @@ def submit(
         run_id: A run in `requires_action`.
         tenant: Whose run it is.
         outputs: `{tool_call_id, output}`; an approval's output may be any JSON object.
-        claim: Who goes on with the run at once; None: it is queued.
+        claim: Whose the run is from now on.
         now: The time.
         task: The id of the graph task that submits, if one does.
+        claimed: Whether it is executed at once, or queued.
 
     Raises:
         InvalidRequestError: The run waits for no outputs, or for others.
@@ -107,11 +110,11 @@ def submit(
             )
     step = yield from _fill_step(row, by_id, now)
     answers = {interrupts[call_id]: output for call_id, output in by_id.items()}
-    row = yield from submit_outputs(row, answers, now, task)
-    if claim is not None:
-        claimed = yield from claim_run(run_id, tenant, claim, now)
-        assert claimed is not None, "a run that was just queued can be claimed"
-        row = claimed
+    row = yield from submit_outputs(row, answers, claim, now, task)
+    if claimed:
+        begun = yield from claim_run(run_id, tenant, claim, now)
+        assert begun is not None, "a run that was just queued can be claimed"
+        row = begun
     return Submission(row, step)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from langchain_core.tools import BaseTool
@@ -75,6 +75,12 @@ class Implementations:
     def tools(self) -> list[BaseTool]:
         """The tools, in the order in which they were given."""
         return list(self._by_name.values())
+
+    def only(self, names: Iterable[str]) -> Implementations:
+        """Return those of these names that are here."""
+        chosen = object.__new__(Implementations)
+        chosen._by_name = {n: self._by_name[n] for n in names if n in self._by_name}
+        return chosen
 
     def get(self, name: str) -> BaseTool | None:
         """Return the tool with a name."""

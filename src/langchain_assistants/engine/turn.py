@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
 from langchain_assistants.engine.announcer import Announcer, function_call
 from langchain_assistants.engine.drafts import Drafts, MessageDraft
 from langchain_assistants.engine.step_rows import StepDraft
+from langchain_assistants.storage.database import to_json
 
 MALFORMED = "langchain_assistants_malformed"
 """Marks, in an AI message, the calls whose arguments were not JSON, with the reason."""
@@ -215,6 +216,12 @@ def malformed_problem(answer: AIMessage | None, call_id: str) -> str | None:
     marks = {} if answer is None else answer.additional_kwargs.get(MALFORMED, {})
     problem: str | None = marks.get(call_id)
     return problem
+
+
+def json_text(structured: object) -> str:
+    """Return a parsed answer as JSON again."""
+    dump = getattr(structured, "model_dump", None)
+    return to_json(dump(mode="json") if dump else structured)
 
 
 def _problem(arguments: str) -> str | None:

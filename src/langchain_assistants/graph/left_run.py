@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from langchain_assistants.engine.cancellation import outlast
 from langchain_assistants.engine.engine import AssistantsEngine
-from langchain_assistants.engine.executor import outlast
 from langchain_assistants.errors import AssistantsError
 from langchain_assistants.types.runs import Run
 

@@ -1,0 +1,193 @@
+"""The heartbeat: renews leases, hears of cancels elsewhere, sweeps up after the dead.
+
+It has a thread and a loop of its own, so that a blocked loop loses no lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+from langchain_assistants.engine.ownership import Lease, Ownership
+from langchain_assistants.engine.sweep import (
+    Suspects,
+    apply,
+    late_runs,
+    missing_tools,
+    owned,
+    renew,
+)
+from langchain_assistants.engine.workplace import Workplace
+from langchain_assistants.errors import StorageError
+from langchain_assistants.storage.database import Row
+
+logger = logging.getLogger(__name__)
+
+# A cancel from another process is heard within the first of these.
+_BEAT_SECONDS = 0.5
+_SWEEP_SECONDS = 1.0
+_BEATS_A_LEASE = 4
+
+
+class Worker(Protocol):
+    """What the heartbeat tells the process it beats for."""
+
+    def heard_cancel(self, run_id: str, lease: Lease) -> None:
+        """Somebody elsewhere has asked for a run to be cancelled."""
+        ...
+
+    def lost(self, run_id: str, lease: Lease) -> None:
+        """A run is no longer this process's."""
+        ...
+
+    def swept(self, row: Row) -> None:
+        """A run was ended or given back for want of a living worker."""
+        ...
+
+    def take_over(self, run_id: str) -> None:
+        """A queued run waits for somebody to execute it."""
+        ...
+
+
+class Heartbeat:
+    """Beats for one engine until it is stopped, or the engine is forgotten.
+
+    Args:
+        workplace: Its database, clock and settings.
+        ownership: The runs to keep alive.
+        worker: Who is told; held weakly.
+        recover: Whether to take over the runs of processes that died.
+        tools: The names of the tools that can be executed here.
+    """
+
+    def __init__(
+        self,
+        workplace: Workplace,
+        ownership: Ownership,
+        worker: Worker,
+        *,
+        recover: bool,
+        tools: frozenset[str],
+    ) -> None:
+        """Prepare; the thread begins with `start`."""
+        lease = workplace.settings.lease
+        self._workplace = workplace
+        self._ownership = ownership
+        self._worker = weakref.ref(worker)
+        self._tools = tools
+        self._beat_seconds = min(_BEAT_SECONDS, lease / _BEATS_A_LEASE)
+        self._sweep_seconds = min(_SWEEP_SECONDS, 2 * self._beat_seconds)
+        self._suspects = Suspects(2 * self._beat_seconds, recover, lease)
+        self._warned: set[str] = set()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to beat."""
+        # A daemon: an engine that nobody closed must not keep its process alive.
+        self._thread = threading.Thread(
+            target=_serve,
+            args=(weakref.ref(self), self._stopped, self._beat_seconds),
+            name="langchain-assistants-heartbeat",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; leases that are in force run out."""
+        self._stopped.set()
+        if self._thread not in (None, threading.current_thread()):
+            assert self._thread is not None
+            self._thread.join()
+
+    async def beat(self) -> None:
+        """Renew the leases of the runs that this process answers for."""
+        leases = self._ownership.snapshot()
+        if not leases:
+            return
+        begun, database = time.monotonic(), self._workplace.database
+        name, due = self._ownership.worker, any(x.is_due for x in leases.values())
+        if due:
+            until = self._workplace.clock() + self._ownership.seconds
+            rows = await database.write(renew(leases, name, until))
+        else:
+            rows = await database.read(owned(leases, name))
+        kept = {row["id"]: row for row in rows}
+        worker = self._worker()
+        for run_id, lease in leases.items():
+            row = kept.get(run_id)
+            if row is not None and lease.attempt in (0, row["attempt"]):
+                if due:
+                    lease.renewed_at = begun
+                if row["status"] == "cancelling" and worker is not None:
+                    worker.heard_cancel(run_id, lease)
+            elif worker is not None:
+                worker.lost(run_id, lease)
+
+    async def sweep(self) -> None:
+        """Take care of runs that are late and nobody's."""
+        database, now = self._workplace.database, self._workplace.clock()
+        late = await database.read(late_runs(now))
+        own = self._ownership.snapshot()
+        worker = self._worker()
+        for row, remedy in self._suspects.remedies(late, own, now):
+            if remedy in ("release", "take") and self._cannot_execute(row):
+                continue
+            changed = await database.write(apply(row, remedy, now))
+            if changed is None or worker is None:
+                continue
+            if remedy in ("release", "take"):
+                logger.info("run_taken_over", extra={"run_id": row["id"]})
+                worker.take_over(row["id"])
+            else:
+                worker.swept(changed)
+
+    def _cannot_execute(self, row: Row) -> bool:
+        missing = missing_tools(row, self._tools)
+        if missing and row["id"] not in self._warned:
+            self._warned.add(row["id"])
+            logger.warning(
+                "run_waits_for_tools: %s needs %s; open an engine with tools=",
+                row["id"],
+                ", ".join(missing),
+                extra={"run_id": row["id"], "tools": missing},
+            )
+        return bool(missing)
+
+    @property
+    def sweep_seconds(self) -> float:
+        """Seconds between two sweeps."""
+        return self._sweep_seconds
+
+
+def _serve(
+    heartbeat: weakref.ref[Heartbeat], stopped: threading.Event, seconds: float
+) -> None:
+    """Beat and sweep on a loop of this thread."""
+    swept_at = 0.0
+    with asyncio.Runner() as runner:
+        while not stopped.wait(seconds):
+            living = heartbeat()
+            if living is None:
+                return
+            runner.run(_quietly(living.beat))
+            if time.monotonic() >= swept_at + living.sweep_seconds:
+                runner.run(_quietly(living.sweep))
+                swept_at = time.monotonic()
+            del living
+
+
+async def _quietly(work: Callable[[], object]) -> None:
+    """Do it; a database that is locked or full now may be well at the next beat."""
+    try:
+        await work()  # type: ignore[misc]
+    except StorageError as error:
+        logger.warning("heartbeat_failed", extra={"error": type(error).__name__})
+    except Exception as error:  # the beat must go on
+        logger.error("heartbeat_failed", extra={"error": type(error).__name__})
+        logger.debug("heartbeat_failed_by", exc_info=error)
