@@ -64,7 +64,10 @@ def outputs(messages: Sequence[BaseMessage]) -> list[str]:
 def made_calls(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """All calls of the AI messages."""
     return [
-        dict(made) for m in messages if isinstance(m, AIMessage) for made in m.tool_calls
+        dict(made)
+        for m in messages
+        if isinstance(m, AIMessage)
+        for made in m.tool_calls
     ]
 
 

@@ -28,12 +28,22 @@ class GraphTask:
         thread: The `thread_id` of the graph, if it has one.
         node: The names of the nodes that lead to it.
         continues: The run that the graph's state names.
+        alone: Whether the graph keeps its state and is no part of another.
     """
 
     id: str
     thread: str | None = None
     node: str | None = None
     continues: str | None = None
+    alone: bool = False
+
+    def has_left(self, run: Row) -> bool:
+        """Tell whether a run waits for a graph whose checkpointer has lost it."""
+        return (
+            self.alone
+            and self.thread is not None
+            and (run["graph_thread"], run["graph_node"]) == (self.thread, self.node)
+        )
 
 
 _OF_TASK = Statement(

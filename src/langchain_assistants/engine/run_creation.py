@@ -204,7 +204,9 @@ class RunCreation(NamedTuple):
         if active is None:
             return None, None
         mode = request.body.get("on_active_run") or self.settings.on_active_run
-        if active["id"] in request.left and active["status"] == "requires_action":
+        task = request.task
+        left = active["id"] in request.left or (task and task.has_left(active))
+        if left and active["status"] == "requires_action":
             mode = "cancel"
         if mode == "reject":
             raise ActiveRunError(thread_id, active["id"])
