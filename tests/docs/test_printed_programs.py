@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.openai_server import OpenAIServer, tutor
 
+from langchain_assistants import AssistantsEngine, create_assistant_graph
 from langchain_assistants.testing import Reply, call
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,24 @@ def test_a_notebook_runs_from_top_to_bottom_and_again(
     run([str(program)], server, tmp_path)
 
 
+def test_the_block_of_the_graph_page_asks_and_goes_on(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("docs/langgraph.md")
+    assert run(["-c", block], server, tmp_path) == "delete\nDone.\n"
+
+
+def test_the_drawing_of_the_readme_is_that_of_the_graph() -> None:
+    with AssistantsEngine("sqlite:///:memory:") as engine:
+        graph = create_assistant_graph(
+            "asst_any", engine=engine, interrupt_before_tools=True
+        )
+        drawn = graph.get_graph().draw_mermaid(with_styles=False)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (printed,) = re.findall(r"```mermaid\n(.*?)```", text, flags=re.DOTALL)
+    assert printed.split() == drawn.split()
+
+
 def test_there_are_examples_and_notebooks() -> None:
     assert len(EXAMPLES) >= 3
     assert NOTEBOOKS
@@ -119,6 +138,7 @@ def test_there_are_examples_and_notebooks() -> None:
         "README.md",
         "docs/architecture.md",
         "docs/coming-from.md",
+        "docs/langgraph.md",
         "docs/runs.md",
         "CHANGELOG.md",
     ],
