@@ -36,7 +36,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import Command
+from langgraph.types import Command, Durability
 
 from langchain_assistants import (
     AssistantRunnable,
@@ -47,6 +47,9 @@ from langchain_assistants.testing import Reply, ScriptedChatModel, call
 
 PATIENCE = 60.0
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "customer-1"}}
+# LangGraph's default stores a checkpoint while the next step is executed already, so a
+# kill may lose it.
+DURABILITY: Durability = "sync"
 
 
 class Program:
@@ -304,14 +307,16 @@ def run(program: Program) -> dict[str, Any]:
     ) as connection:
         saver = MortalSaver(connection)
         saver.faults = program.faults
-        return program.graph(saver).invoke(given_to(program.plan), CONFIG)
+        graph = program.graph(saver)
+        return graph.invoke(given_to(program.plan), CONFIG, durability=DURABILITY)
 
 
 async def arun(program: Program) -> dict[str, Any]:
     async with aiosqlite.connect(program.folder / "graph.db") as connection:
         saver = AsyncMortalSaver(connection)
         saver.faults = program.faults
-        return await program.graph(saver).ainvoke(given_to(program.plan), CONFIG)
+        given, graph = given_to(program.plan), program.graph(saver)
+        return await graph.ainvoke(given, CONFIG, durability=DURABILITY)
 
 
 def main(folder: str, how: str, plan: str) -> None:

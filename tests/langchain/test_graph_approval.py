@@ -240,11 +240,7 @@ async def test_a_second_round_is_asked_about_too(
     assert question(second)["action_requests"][0]["name"] == "multiply"
     state = await ask(graph, Command(resume=True), HERE)
     assert (outputs(state["messages"]), last(state)) == (["3", "4"], "Done.")
-    assert statuses(graph_engine(engine_factory)) == ["completed"]
-
-
-def graph_engine(engine_factory: EngineFactory) -> Any:
-    return engine_factory.opened[-1]
+    assert statuses(engine_factory.opened[-1]) == ["completed"]
 
 
 Savers = Callable[[], BaseCheckpointSaver[Any]]
@@ -353,14 +349,19 @@ async def test_a_refused_call_is_no_work_of_the_tools_node(
     assert [node for update in updates for node in update] == ["approval", "assistant"]
 
 
+def around(inner: Any) -> Any:
+    """A user's graph with an assistant graph as its only node."""
+    builder = StateGraph(MessagesState)
+    builder.add_node("tutor", inner)
+    builder.add_edge(START, "tutor")
+    return builder.compile(checkpointer=InMemorySaver())
+
+
 async def test_a_question_inside_a_larger_graph_is_answered_there(
     engine_factory: EngineFactory, ask: Ask
 ) -> None:
     inner = asking(engine_factory, BOTH, "Done.", checkpointer=None)
-    builder = StateGraph(MessagesState)
-    builder.add_node("tutor", inner)
-    builder.add_edge(START, "tutor")
-    graph = builder.compile(checkpointer=InMemorySaver())
+    graph = around(inner)
     asked = await ask(graph, say("Go"), HERE)
     assert len(question(asked)["action_requests"]) == 2
     state = await ask(graph, Command(resume=True), HERE)
@@ -371,7 +372,24 @@ async def test_a_question_inside_a_larger_graph_is_answered_there(
         ("tool", "12"),
         ("ai", "Done."),
     ]
-    assert statuses(graph_engine(engine_factory)) == ["completed"]
+    assert statuses(engine_factory.opened[-1]) == ["completed"]
+
+
+async def test_new_input_to_a_larger_graph_in_place_of_an_answer_frees_the_thread(
+    engine_factory: EngineFactory, ask: Ask
+) -> None:
+    inner = asking(engine_factory, BOTH, "As you like.", checkpointer=None)
+    graph = around(inner)
+    await ask(graph, say("Go"), HERE)
+    state = await ask(graph, say("Wait, do not."), HERE)
+    assert last(state) == "As you like."
+    engine = engine_factory.opened[-1]
+    assert statuses(engine) == ["cancelled", "completed"]
+    assert conversation(engine, "mine")[:2] == [
+        ("user", "Go"),
+        ("user", "Wait, do not."),
+    ]
+    assert_at_rest(engine)
 
 
 def paying(engine_factory: EngineFactory, *steps: Any, **options: Any) -> Any:

@@ -110,6 +110,15 @@ def fork_after_message(
     return (yield from _fork(thread, fork_id, through, last_run, now, key))
 
 
+def fork_before_message(
+    thread_id: str, seq: int, fork_id: str, now: float
+) -> Transaction[Row]:
+    """Fork a thread before the message with a number."""
+    thread = (yield _THREAD(id=thread_id))[0]
+    last_run = yield from _last_run(thread, seq)
+    return (yield from _fork(thread, fork_id, seq - 1, last_run, now))
+
+
 def fork_after_run(run_id: str, fork_id: str, now: float) -> Transaction[Row]:
     """Fork a run's thread after the last message that the run wrote."""
     run = (yield _RUN(id=run_id))[0]

@@ -107,8 +107,8 @@ def _decision(given: Any) -> Mapping[str, Any]:
             or not isinstance(action.get("name", ""), str)
         ):
             raise _wrong('an "edit" without edited_action: {"name", "args"}')
-    message = given.get("message", "" if kind == "reject" else None)
-    if kind in ("reject", "respond") and not isinstance(message, str):
+    message = given.get("message")
+    if not isinstance(message, str) and (kind == "respond" or message is not None):
         raise _wrong(f'a "{kind}" whose message is no text')
     decision: Mapping[str, Any] = given
     return decision

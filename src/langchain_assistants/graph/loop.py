@@ -21,7 +21,7 @@ from langgraph._internal._config import ensure_config
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.prebuilt.tool_node import ToolCallRequest, ToolNode
+from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer, Command, Send
 from typing_extensions import TypedDict
@@ -33,6 +33,7 @@ from langchain_assistants.engine.portal import Portal
 from langchain_assistants.engine.toolset import ToolLike
 from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.graph.approval import approval_node
+from langchain_assistants.graph.call_node import CallNode
 from langchain_assistants.graph.left_run import LeftRun
 from langchain_assistants.graph.messages import check_input, open_calls
 from langchain_assistants.graph.node import LEFT, TOOL_CALL, AssistantNode
@@ -117,6 +118,11 @@ class AssistantGraph(CompiledStateGraph[Any, Any, Any, Any]):
         finally:
             await left.acancel()
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Show the graph in a notebook; LangGraph would have a server draw it."""
+        drawn = self.get_graph().draw_mermaid()
+        return {"text/plain": repr(self), "text/markdown": f"```mermaid\n{drawn}```"}
+
 
 def create_assistant_graph(
     assistant: AssistantLike,
@@ -182,7 +188,7 @@ def create_assistant_graph(
         bound, chosen, implementations, waits_for_people=asked is not None
     )
     fails = chosen.settings.tool_errors == "fail"
-    tool_node = ToolNode(
+    tool_node = CallNode(
         [_both_ways(tool, chosen.portal) for tool in implementations.tools],
         handle_tool_errors=False if fails else _told,
         wrap_tool_call=_wrapped,

@@ -242,7 +242,8 @@ class _Step:
 
     @property
     def _task_id(self) -> str:
-        return f"{self.task.id}#0"
+        root = self.task.root_checkpoint
+        return f"{self.task.id}#0" + (f"@{root}" if root else "")
 
     def _graph_task(self, run_id: str | None) -> GraphTask:
         task = self.task
@@ -252,6 +253,7 @@ class _Step:
             task.node,
             run_id,
             alone=task.resumable and not task.nested,
+            root_checkpoint=task.root_checkpoint,
         )
 
     def _replayed(
