@@ -9,24 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import ToolMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, Interrupt
+from langgraph.types import Command
 from tests.conftest import Clock, EngineFactory
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask
 from tests.langchain.graph_stage import (
+    APPROVE,
+    BOTH,
+    HERE,
+    asking,
     assert_at_rest,
     conversation,
     graph_of,
     last,
     made_calls,
-    on,
     outputs,
+    question,
     recorded,
     say,
     statuses,
@@ -41,33 +43,9 @@ from langchain_assistants.errors import (
 )
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 
-HERE = on("mine")
-BOTH = Reply(
-    tool_calls=[
-        call("add", {"a": 1, "b": 2}, "call_add"),
-        call("multiply", {"a": 3, "b": 4}, "call_multiply"),
-    ]
-)
 ONE = Reply(tool_calls=[call("add", {"a": 1, "b": 2}, "call_add")])
 EDIT = {"type": "edit", "edited_action": {"name": "add", "args": {"a": 5, "b": 5}}}
-APPROVE, REJECT = {"type": "approve"}, {"type": "reject"}
-
-
-def question(state: dict[str, Any]) -> Any:
-    """The value of the one interrupt."""
-    [asked] = state["__interrupt__"]
-    assert isinstance(asked, Interrupt)
-    return asked.value
-
-
-def asking(engine_factory: EngineFactory, *steps: Any, **options: Any) -> Any:
-    """A graph that asks before it executes tools."""
-    options = {
-        "interrupt_before_tools": True,
-        "checkpointer": InMemorySaver(),
-        **options,
-    }
-    return graph_of(engine_factory(list(steps)), [add, multiply], **options)
+REJECT = {"type": "reject"}
 
 
 async def test_the_question_is_langchains_and_names_the_calls(
@@ -347,98 +325,3 @@ async def test_a_refused_call_is_no_work_of_the_tools_node(
     await ask(graph, say("Go"), HERE)
     updates = list(graph.stream(Command(resume=False), HERE, stream_mode="updates"))
     assert [node for update in updates for node in update] == ["approval", "assistant"]
-
-
-def around(inner: Any) -> Any:
-    """A user's graph with an assistant graph as its only node."""
-    builder = StateGraph(MessagesState)
-    builder.add_node("tutor", inner)
-    builder.add_edge(START, "tutor")
-    return builder.compile(checkpointer=InMemorySaver())
-
-
-async def test_a_question_inside_a_larger_graph_is_answered_there(
-    engine_factory: EngineFactory, ask: Ask
-) -> None:
-    inner = asking(engine_factory, BOTH, "Done.", checkpointer=None)
-    graph = around(inner)
-    asked = await ask(graph, say("Go"), HERE)
-    assert len(question(asked)["action_requests"]) == 2
-    state = await ask(graph, Command(resume=True), HERE)
-    assert told(state["messages"]) == [
-        ("human", "Go"),
-        ("ai", ""),
-        ("tool", "3"),
-        ("tool", "12"),
-        ("ai", "Done."),
-    ]
-    assert statuses(engine_factory.opened[-1]) == ["completed"]
-
-
-async def test_new_input_to_a_larger_graph_in_place_of_an_answer_frees_the_thread(
-    engine_factory: EngineFactory, ask: Ask
-) -> None:
-    inner = asking(engine_factory, BOTH, "As you like.", checkpointer=None)
-    graph = around(inner)
-    await ask(graph, say("Go"), HERE)
-    state = await ask(graph, say("Wait, do not."), HERE)
-    assert last(state) == "As you like."
-    engine = engine_factory.opened[-1]
-    assert statuses(engine) == ["cancelled", "completed"]
-    assert conversation(engine, "mine")[:2] == [
-        ("user", "Go"),
-        ("user", "Wait, do not."),
-    ]
-    assert_at_rest(engine)
-
-
-def paying(engine_factory: EngineFactory, *steps: Any, **options: Any) -> Any:
-    """An engine whose middleware asks a person before it pays."""
-
-    def pay(amount: int) -> str:
-        """Pay an amount."""
-        return f"paid {amount}"
-
-    middleware = [HumanInTheLoopMiddleware({"pay": True})]
-    return engine_factory(list(steps), tools=[pay], middleware=middleware, **options)
-
-
-PAYS = Reply(tool_calls=[call("pay", {"amount": 5}, "call_pay")])
-PAY_TOOL = {
-    "type": "function",
-    "run_on": "engine",
-    "function": {
-        "name": "pay",
-        "parameters": {"type": "object", "properties": {"amount": {"type": "integer"}}},
-    },
-}
-
-
-async def test_a_question_of_the_runs_middleware_reaches_the_outer_graph(
-    engine_factory: EngineFactory, ask: Ask
-) -> None:
-    engine = paying(engine_factory, PAYS, "Paid.")
-    graph = graph_of(
-        engine, assistant={"tools": [PAY_TOOL]}, checkpointer=InMemorySaver()
-    )
-    asked = await ask(graph, say("Pay 5"), HERE)
-    assert question(asked)["action_requests"][0]["args"] == {"amount": 5}
-    with pytest.raises(InvalidRequestError, match="still waits for approval"):
-        await ask(graph, Command(resume="yes"), HERE)
-    state = await ask(graph, Command(resume={"decisions": [APPROVE]}), HERE)
-    assert last(state) == "Paid."
-    assert list(recorded(engine, "mine")) == [("pay", {"amount": 5}, "paid 5")]
-    assert conversation(engine, "mine") == [("user", "Pay 5"), ("assistant", "Paid.")]
-    assert statuses(engine) == ["completed"]
-
-
-async def test_middleware_asks_before_the_tools_of_the_graph_run(
-    engine_factory: EngineFactory, ask: Ask
-) -> None:
-    middleware = [HumanInTheLoopMiddleware({"add": True})]
-    engine = engine_factory([BOTH, "Done."], middleware=middleware)
-    graph = graph_of(engine, [add, multiply], checkpointer=InMemorySaver())
-    asked = await ask(graph, say("Go"), HERE)
-    assert [a["name"] for a in question(asked)["action_requests"]] == ["add"]
-    state = await ask(graph, Command(resume={"decisions": [APPROVE]}), HERE)
-    assert (outputs(state["messages"]), last(state)) == (["3", "12"], "Done.")

@@ -15,11 +15,11 @@ from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add, calls
 from tests.langchain.conftest import Ask
 from tests.langchain.graph_stage import (
+    HERE,
     assert_at_rest,
     conversation,
     graph_of,
     last,
-    on,
     outputs,
     recorded,
     say,
@@ -29,8 +29,6 @@ from tests.langchain.graph_stage import (
 
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.testing import ScriptedChatModel
-
-HERE = on("mine")
 
 
 class Scene:

@@ -45,7 +45,7 @@ class GraphTask:
         """Tell whether a run waits for this graph, which knows nothing of it.
 
         Its checkpointer has lost it, or the graph around it got new input in place of
-        outputs. A parallel branch, which its graph does know, is at the same checkpoint.
+        outputs. A parallel branch, which its graph knows, is at the same checkpoint.
         """
         own = (self.thread, self.node)
         if self.thread is None or (run["graph_thread"], run["graph_node"]) != own:
