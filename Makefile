@@ -9,7 +9,7 @@ PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --python $(BIN)/py
 INSTALL := $(PIP) --quiet --constraint constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint types examples bench bench-short constraints clean
+.PHONY: help demo test test-heavy lint types examples notebooks bench bench-short constraints clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -24,6 +24,14 @@ test: $(VENV)/.dev ## every test, with the coverage gates
 	@$(BIN)/coverage report --fail-under=90
 	@echo "Coverage, at least 95 % of the engine:"
 	@$(BIN)/coverage report --fail-under=95 --include='*/langchain_assistants/engine/*'
+
+# In .venv, or in another environment whose bin is on PATH and that has this package.
+test-heavy: $(VENV)/.dev ## the tests that need langgraph-cli[inmem]
+	@[ -x $(BIN)/langgraph ] || command -v langgraph >/dev/null || { \
+	    echo "LangGraph's development server is needed, about 25 packages:" >&2; \
+	    echo "  $(BIN)/python -m pip install 'langgraph-cli[inmem]'" >&2; \
+	    exit 1; }
+	@$(BIN)/pytest -m heavy
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	@$(BIN)/ruff check
@@ -41,6 +49,9 @@ examples: $(VENV)/.dev ## run every example, each on a database of its own
 	        $(BIN)/python "$$example"; \
 	    status=$$?; rm -rf "$$home"; [ $$status -eq 0 ] || exit $$status; \
 	done
+
+notebooks: $(VENV)/.dev ## run every notebook, and keep what it shows in its file
+	@$(BIN)/python -m tests.docs.notebooks
 
 bench: $(VENV)/.dev ## every benchmark, at full length
 	@$(BIN)/python -m benchmarks

@@ -10,7 +10,16 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from benchmarks import concurrency, first_token, growth, startup, tools, turns
+from benchmarks import (
+    concurrency,
+    first_token,
+    graph,
+    growth,
+    lcel,
+    startup,
+    tools,
+    turns,
+)
 from benchmarks.measure import Effort
 from benchmarks.rows import Row
 from benchmarks.table import NotUpdated, machine, save, show, update_readme
@@ -18,6 +27,8 @@ from benchmarks.table import NotUpdated, machine, save, show, update_readme
 BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "turns": turns.rows,
     "growth": growth.rows,
+    "graph": graph.rows,
+    "lcel": lcel.rows,
     "tools": tools.rows,
     "concurrency": concurrency.rows,
     "startup": startup.rows,

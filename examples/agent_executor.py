@@ -1,64 +1,45 @@
-"""The assistant as a LangChain agent: AgentExecutor, then the same loop by hand."""
+"""The assistant as a LangChain agent: AgentExecutor executes the calls it makes.
+
+`as_agent=True` makes an assistant speak AgentExecutor's language: lists of actions,
+then a finish. Parallel calls come together. The conversation itself is in the thread:
+no chat history is handed around.
+
+    python examples/agent_executor.py
+    python examples/agent_executor.py --model openai:gpt-4o
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 from langchain_classic.agents import AgentExecutor
-from langchain_core.agents import AgentFinish
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import tool
 from model_option import open_engine
 
 from langchain_assistants import OpenAIAssistantRunnable
 from langchain_assistants.testing import Reply, call
 
+ORDERS = {"A1": "on its way", "B2": "being packed", "C3": "delivered"}
+SCRIPT = [
+    Reply(tool_calls=[call("order_status", {"order": "A1"})]),
+    "Order A1 is on its way.",
+    Reply(
+        tool_calls=[
+            call("order_status", {"order": "B2"}),
+            call("order_status", {"order": "C3"}),
+        ]
+    ),
+    "B2 is being packed, and C3 was delivered.",
+]
+
 
 @tool
 def order_status(order: str) -> str:
     """Look up where an order is."""
-    return f"order {order}: on its way"
-
-
-def execute_agent(
-    agent: OpenAIAssistantRunnable, tools: list[BaseTool], given: dict[str, Any]
-) -> AgentFinish:
-    """Execute the assistant's calls until it finishes."""
-    by_name = {tool.name: tool for tool in tools}
-    response = agent.invoke(given)
-    while not isinstance(response, AgentFinish):
-        outputs = [
-            {
-                "tool_call_id": action.tool_call_id,
-                "output": by_name[action.tool].invoke(action.tool_input),
-            }
-            for action in response
-        ]
-        response = agent.invoke(
-            {
-                "tool_outputs": outputs,
-                "run_id": response[0].run_id,
-                "thread_id": response[0].thread_id,
-            }
-        )
-    return response
+    return f"Order {order}: {ORDERS.get(order, 'unknown')}."
 
 
 def main() -> None:
-    """Ask through the executor, then on the same thread through the loop."""
-    engine, model, scripted = open_engine(
-        __doc__ or "",
-        [
-            Reply(tool_calls=[call("order_status", {"order": "A1"})]),
-            "Order A1 is on its way.",
-            Reply(
-                tool_calls=[
-                    call("order_status", {"order": "B2"}),
-                    call("order_status", {"order": "C3"}),
-                ]
-            ),
-            "Both are on their way.",
-        ],
-    )
+    """Ask twice on one thread."""
+    engine, model, scripted = open_engine(__doc__ or "", SCRIPT)
     with engine:
         agent = OpenAIAssistantRunnable.create_assistant(
             name="Support",
@@ -68,19 +49,24 @@ def main() -> None:
             engine=engine,
             as_agent=True,
         )
-        executor = AgentExecutor(agent=agent, tools=[order_status])
-        first = executor.invoke({"content": "Where is order A1?"})
-        print("executor:", first["output"])
-        second = execute_agent(
-            agent,
-            [order_status],
-            {"content": "And B2 and C3?", "thread_id": first["thread_id"]},
+        executor = AgentExecutor(
+            agent=agent, tools=[order_status], return_intermediate_steps=True
         )
-        print("loop:    ", second.return_values["output"])
-        assert second.return_values["thread_id"] == first["thread_id"]
+        first = executor.invoke({"content": "Where is order A1?"})
+        second = executor.invoke(
+            {"content": "And B2 and C3?", "thread_id": first["thread_id"]}
+        )
+        for answer in (first, second):
+            print("  you:", answer["content"])
+            for action, observation in answer["intermediate_steps"]:
+                print(" tool:", action.tool, action.tool_input, "→", observation)
+            print("agent:", answer["output"])
+
+        assert second["thread_id"] == first["thread_id"]
+        assert engine.runs.retrieve(second["run_id"]).status == "completed"
         if scripted:
-            steps = list(engine.steps.list(second.return_values["run_id"], order="asc"))
-            assert len(steps[0].step_details.tool_calls) == 2
+            observed = [observation for _, observation in second["intermediate_steps"]]
+            assert observed == ["Order B2: being packed.", "Order C3: delivered."]
 
 
 if __name__ == "__main__":

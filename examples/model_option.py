@@ -12,25 +12,32 @@ from langchain_assistants.testing import ScriptedChatModel
 Opened = tuple[AssistantsEngine, str, bool]
 
 
-def open_engine(description: str, script: Sequence[Any] | Callable[..., Any]) -> Opened:
-    """Open an engine in memory, with the model that the command line names.
+def open_engine(
+    description: str,
+    script: Sequence[Any] | Callable[..., Any],
+    url: str = "sqlite:///:memory:",
+) -> Opened:
+    """Open an engine with the model that the command line names.
 
     Args:
         description: What `--help` says of the program.
         script: Steps of the scripted model, or a function that answers.
+        url: The database; by default it is in memory.
 
     Returns:
         The engine, the model's name, and whether the model is the scripted one.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", help="a real model, such as openai:gpt-4o")
     name = parser.parse_args().model
     if name:
-        return AssistantsEngine("sqlite:///:memory:"), name, False
+        return AssistantsEngine(url), name, False
     print("scripted model: no LLM is called\n")
     model = (
         ScriptedChatModel(respond=script)
         if callable(script)
         else ScriptedChatModel(list(script))
     )
-    return AssistantsEngine("sqlite:///:memory:", chat_model=model), "scripted", True
+    return AssistantsEngine(url, chat_model=model), "scripted", True

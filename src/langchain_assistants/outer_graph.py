@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 from langgraph._internal._constants import (
+    CONFIG_KEY_CHECKPOINT_MAP,
     CONFIG_KEY_CHECKPOINTER,
     CONFIG_KEY_READ,
     CONFIG_KEY_SCRATCHPAD,
@@ -40,6 +41,7 @@ class OuterTask(NamedTuple):
         nested: Whether the graph itself is part of another.
         resumable: Whether the graph has a checkpointer.
         scratchpad: LangGraph's notes on this execution of the task.
+        root_checkpoint: Where the outermost graph is, if the graph itself is nested.
     """
 
     id: str
@@ -48,6 +50,7 @@ class OuterTask(NamedTuple):
     nested: bool
     resumable: bool
     scratchpad: object
+    root_checkpoint: str | None
 
     @classmethod
     def of(cls, config: RunnableConfig | None) -> OuterTask | None:
@@ -66,6 +69,7 @@ class OuterTask(NamedTuple):
             NS_SEP in namespace,
             bool(given.get(CONFIG_KEY_CHECKPOINTER)),
             given.get(CONFIG_KEY_SCRATCHPAD),
+            (given.get(CONFIG_KEY_CHECKPOINT_MAP) or {}).get(""),
         )
 
     def call_id(self, assistant_id: str) -> str:

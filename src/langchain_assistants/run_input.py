@@ -329,9 +329,9 @@ def message_content(message: BaseMessage) -> str | list[dict[str, Any]]:
         if isinstance(block, str):
             parts.append({"type": "text", "text": block})
         elif block.get("type") == "text":
-            parts.append({"type": "text", "text": block["text"]})
+            parts.append({"type": "text", "text": block.get("text")})
         elif block.get("type") == "image_url":
-            url = block["image_url"]
+            url = block.get("image_url")
             parts.append(
                 {
                     "type": "image_url",

@@ -1,4 +1,4 @@
-"""What the documentation prints runs as printed: README, examples, notebooks."""
+"""What the documentation prints runs as printed: README and examples."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.openai_server import OpenAIServer, tutor
+from tests.openai_server import OpenAIServer, example_of, tutor
 
+from langchain_assistants import AssistantsEngine, create_assistant_graph
 from langchain_assistants.testing import Reply, call
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXAMPLES = sorted(
     path
     for path in (ROOT / "examples").glob("*.py")
@@ -79,38 +80,71 @@ def test_an_example_runs_without_a_key(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("name", ["quickstart", "agent_executor"])
+def any_answer(asked: dict[str, Any]) -> Reply:
+    """Answer as the tutor does, and in the format that is asked for."""
+    wanted = asked.get("response_format")
+    if wanted is None:
+        return tutor(asked)
+    return Reply(json.dumps(example_of(wanted["json_schema"]["schema"])))
+
+
+# A real model's code runs in a real sandbox only: that example needs another key.
+@pytest.mark.parametrize(
+    "example",
+    [path for path in EXAMPLES if path.stem != "arbitrary_tools"],
+    ids=lambda path: path.stem,
+)
 def test_an_example_runs_with_a_named_model(
-    name: str, server: OpenAIServer, tmp_path: Path
+    example: Path, server: OpenAIServer, tmp_path: Path
 ) -> None:
-    server.respond = tutor
-    run([f"examples/{name}.py", "--model", "openai:gpt-4o"], server, tmp_path)
+    server.respond = any_answer
+    said = run([str(example), "--model", "openai:gpt-4o"], server, tmp_path)
+    assert "scripted" not in said
     assert server.requests
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_from_top_to_bottom_and_again(
-    notebook: Path, server: OpenAIServer, tmp_path: Path
+@pytest.mark.parametrize("model", [None, "openai:gpt-4o"])
+def test_the_app_for_langgraphs_server_answers(
+    model: str | None,
+    server: OpenAIServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    program = tmp_path / "notebook.py"
-    # Twice, as cells are run again; the kernel of a notebook runs a loop meanwhile.
-    program.write_text(
-        f"CODE = {code!r}\n"
-        "import asyncio\n"
-        "async def kernel():\n"
-        "    for _ in range(2):\n"
-        "        exec(CODE, {'__name__': '__main__'})\n"
-        "asyncio.run(kernel())\n",
-        encoding="utf-8",
+    app = ROOT / "examples" / "langgraph_app"
+    if model:
+        monkeypatch.setenv("ASSISTANT_MODEL", model)
+        server.respond = tutor
+    graphs = json.loads((app / "langgraph.json").read_text(encoding="utf-8"))["graphs"]
+    file, _, name = graphs["support"].partition(":")
+    program = (
+        f"import runpy; graph = runpy.run_path({str(app / file)!r})[{name!r}]\n"
+        "print(graph.invoke({'messages': 'Where is it?'})['messages'][-1].text)"
     )
-    run([str(program)], server, tmp_path)
+    answer = run(["-c", program], server, tmp_path)
+    assert "is on its way." in answer
+    assert bool(server.requests) == bool(model)
 
 
-def test_there_are_examples_and_notebooks() -> None:
+def test_the_block_of_the_graph_page_asks_and_goes_on(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("docs/langgraph.md")
+    assert run(["-c", block], server, tmp_path) == "delete\nDone.\n"
+
+
+def test_the_drawing_of_the_readme_is_that_of_the_graph() -> None:
+    with AssistantsEngine("sqlite:///:memory:") as engine:
+        graph = create_assistant_graph(
+            "asst_any", engine=engine, interrupt_before_tools=True
+        )
+        drawn = graph.get_graph().draw_mermaid(with_styles=False)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (printed,) = re.findall(r"```mermaid\n(.*?)```", text, flags=re.DOTALL)
+    assert printed.split() == drawn.split()
+
+
+def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 3
-    assert NOTEBOOKS
 
 
 @pytest.mark.parametrize(
@@ -119,7 +153,9 @@ def test_there_are_examples_and_notebooks() -> None:
         "README.md",
         "docs/architecture.md",
         "docs/coming-from.md",
+        "docs/langgraph.md",
         "docs/runs.md",
+        "examples/README.md",
         "CHANGELOG.md",
     ],
 )

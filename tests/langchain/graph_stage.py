@@ -8,11 +8,23 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Interrupt
+from tests.conftest import EngineFactory
+from tests.langchain.arithmetic import add, multiply
 from tests.stored import broken_invariants, rows
 
 from langchain_assistants import AssistantsEngine, create_assistant_graph
-from langchain_assistants.testing import ScriptedChatModel
+from langchain_assistants.testing import Reply, ScriptedChatModel, call
 from langchain_assistants.types.steps import FunctionCall, ToolCallsDetails
+
+BOTH = Reply(
+    tool_calls=[
+        call("add", {"a": 1, "b": 2}, "call_add"),
+        call("multiply", {"a": 3, "b": 4}, "call_multiply"),
+    ]
+)
+APPROVE = {"type": "approve"}
 
 
 def echo(**fields: Any) -> ScriptedChatModel:
@@ -41,9 +53,29 @@ def on(thread_id: str | None, **fields: Any) -> RunnableConfig:
     return found
 
 
+HERE = on("mine")
+
+
 def say(text: str, **fields: Any) -> dict[str, Any]:
     """An input with one message of a person."""
     return {"messages": [HumanMessage(text)], **fields}
+
+
+def asking(engine_factory: EngineFactory, *steps: Any, **options: Any) -> Any:
+    """A graph that asks before it executes tools."""
+    options = {
+        "interrupt_before_tools": True,
+        "checkpointer": InMemorySaver(),
+        **options,
+    }
+    return graph_of(engine_factory(list(steps)), [add, multiply], **options)
+
+
+def question(state: dict[str, Any]) -> Any:
+    """The value of the one interrupt."""
+    [asked] = state["__interrupt__"]
+    assert isinstance(asked, Interrupt)
+    return asked.value
 
 
 def last(state: Any) -> str:
@@ -64,7 +96,10 @@ def outputs(messages: Sequence[BaseMessage]) -> list[str]:
 def made_calls(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """All calls of the AI messages."""
     return [
-        dict(made) for m in messages if isinstance(m, AIMessage) for made in m.tool_calls
+        dict(made)
+        for m in messages
+        if isinstance(m, AIMessage)
+        for made in m.tool_calls
     ]
 
 
@@ -74,6 +109,11 @@ def thread_id_of(engine: AssistantsEngine, named: str) -> str:
         return named
     [row] = rows(engine, "SELECT id FROM threads WHERE key = ?", named)
     return str(row["id"])
+
+
+def keys(engine: AssistantsEngine) -> set[str | None]:
+    """The keys of all threads."""
+    return {row["key"] for row in rows(engine, "SELECT key FROM threads")}
 
 
 def conversation(engine: AssistantsEngine, named: str) -> list[tuple[str, str]]:

@@ -39,7 +39,10 @@ EXTRAS = {
 REGISTRY = re.compile(
     r"pypi[.]org|pythonhosted[.]org|npmjs[.](?:org|com)|index[-_]url|find[-_]links"
 )
-MACHINE_PATH = re.compile(r"(?<![\w.:/~-])/(?:home|root|tmp|Users|work)/\w")
+# But for the home of each E2B sandbox: it is the same for everybody.
+MACHINE_PATH = re.compile(
+    r"(?<![\w.:/~-])/(?!home/user\b)(?:home|root|tmp|Users|work)/\w"
+)
 
 
 def project_files() -> Iterator[Path]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, insert, literal_column, select, text
+from sqlalchemy import func, insert, literal_column, select, text, update
 
 from langchain_assistants.engine.ids import NewId
 from langchain_assistants.engine.message_rows import PREFIX as MESSAGE_PREFIX
@@ -18,7 +18,7 @@ from langchain_assistants.engine.message_rows import message_row
 from langchain_assistants.engine.run_rows import PREFIX as RUN_PREFIX
 from langchain_assistants.engine.run_rows import insert_completed_copy
 from langchain_assistants.engine.step_rows import PREFIX as STEP_PREFIX
-from langchain_assistants.engine.step_rows import steps_of, to_draft
+from langchain_assistants.engine.step_rows import StepDraft, steps_of, to_draft
 from langchain_assistants.errors import NotFoundError
 from langchain_assistants.storage.database import (
     Row,
@@ -27,10 +27,12 @@ from langchain_assistants.storage.database import (
     first,
     from_json,
     param,
+    to_json,
 )
 from langchain_assistants.storage.functions import random_hex
 from langchain_assistants.storage.tables import messages, runs, threads
 
+_ANY_RUN = 2**63 - 1
 _OWN = {"seq", "id", "key", "parent_id", "parent_seq", "parent_run", "last_seq"}
 _copied = [c for c in threads.c if c.name not in {*_OWN, "created_at", "summary"}]
 _INSERT = Statement(
@@ -48,11 +50,30 @@ _LAST_WRITTEN = Statement(
     )
 )
 _LAST_RUN = Statement(
-    select(func.max(runs.c.seq).label("seq")).where(
+    select(runs.c.seq)
+    .where(
         runs.c.thread_id == param("thread_id"),
-        runs.c.cursor < param("through"),
+        runs.c.seq <= param("newest"),
+        runs.c.cursor < param("before"),
+        runs.c.ended_at.is_not(None),
         text("head = 1"),
     )
+    .order_by(runs.c.seq.desc())
+    .limit(1)
+)
+_MESSAGE_AT = Statement(
+    select(messages.c.id).where(
+        messages.c.thread_id == param("thread_id"), messages.c.seq == param("seq")
+    )
+)
+_GIVE_MESSAGES = Statement(
+    update(messages)
+    .where(
+        messages.c.thread_id == param("thread_id"),
+        messages.c.seq > param("cursor"),
+        messages.c.run_id == param("run_id"),
+    )
+    .values(run_id=param("copy_id"))
 )
 _changed: dict[str, Any] = {
     "thread_id": param("fork_id"),
@@ -79,14 +100,23 @@ def fork_after_message(
         NotFoundError: The message is not the thread's.
     """
     through = thread["last_seq"]
+    before = through + 1
     if message_id is not None:
         message = yield from message_row(message_id, thread["tenant"])
         if message["thread_id"] != thread["id"]:
             raise NotFoundError.for_id("message", message_id)
-        through = message["seq"]
-    last = first((yield _LAST_RUN(thread_id=thread["id"], through=through)))
-    last_run = (last and last["seq"]) or 0
+        through = before = message["seq"]
+    last_run = yield from _last_run(thread, before)
     return (yield from _fork(thread, fork_id, through, last_run, now, key))
+
+
+def fork_before_message(
+    thread_id: str, seq: int, fork_id: str, now: float
+) -> Transaction[Row]:
+    """Fork a thread before the message with a number."""
+    thread = (yield _THREAD(id=thread_id))[0]
+    last_run = yield from _last_run(thread, seq)
+    return (yield from _fork(thread, fork_id, seq - 1, last_run, now))
 
 
 def fork_after_run(run_id: str, fork_id: str, now: float) -> Transaction[Row]:
@@ -118,7 +148,7 @@ def fork_within_run(
     run = (yield _RUN(id=run_id))[0]
     thread = (yield _THREAD(id=run["thread_id"]))[0]
     through = run["cursor"]
-    rounds = []
+    rounds: list[StepDraft] = []
     for row in (yield from steps_of(run_id)):
         step = to_draft(row)
         through = step.position
@@ -133,8 +163,18 @@ def fork_within_run(
     fork = yield from _fork(thread, fork_id, through, run["seq"] - 1, now)
     copy_id = new_id(RUN_PREFIX)
     yield from insert_completed_copy(run, copy_id, fork_id, now)
-    for step in rounds:
-        copy = replace(step, id=new_id(STEP_PREFIX), run_id=copy_id, thread_id=fork_id)
+    # Text and calls of one answer belong together in the history.
+    yield _GIVE_MESSAGES(
+        thread_id=fork_id, cursor=run["cursor"], run_id=run_id, copy_id=copy_id
+    )
+    for number, step in enumerate(rounds):
+        copy = replace(
+            step,
+            id=new_id(STEP_PREFIX),
+            run_id=copy_id,
+            thread_id=fork_id,
+            seq=number,
+        )
         copy.end("completed", now)
         yield copy.insert()
     return fork
@@ -148,8 +188,7 @@ def _fork(
     now: float,
     key: str | None = None,
 ) -> Transaction[Row]:
-    summary = from_json(thread["summary"])
-    keeps_summary = summary is not None and summary["seq"] <= through
+    yield _COPY_MESSAGES(thread_id=thread["id"], fork_id=fork_id, through=through)
     row: dict[str, Any] = {c.name: thread[c.name] for c in _copied} | {
         "id": fork_id,
         "key": key,
@@ -158,8 +197,37 @@ def _fork(
         "parent_run": last_run,
         "last_seq": through,
         "created_at": now,
-        "summary": thread["summary"] if keeps_summary else None,
+        "summary": (yield from _summary(thread, fork_id, through)),
     }
     yield _INSERT(**row)
-    yield _COPY_MESSAGES(thread_id=thread["id"], fork_id=fork_id, through=through)
     return row
+
+
+def _summary(thread: Row, fork_id: str, through: int) -> Transaction[str | None]:
+    """Return a thread's summary for its fork, None if it reaches beyond that."""
+    summary = from_json(thread["summary"])
+    if summary is None or summary["seq"] > through:
+        return None
+    if summary["through"].startswith(MESSAGE_PREFIX):
+        copy = first((yield _MESSAGE_AT(thread_id=fork_id, seq=summary["seq"])))
+        summary["through"] = summary["through"] if copy is None else copy["id"]
+    return to_json(summary)
+
+
+def _last_run(thread: Row, before: int) -> Transaction[int]:
+    """Return the number of the last run that ended before a message, 0 for none.
+
+    It may be one of the threads that the thread comes from.
+    """
+    newest = _ANY_RUN
+    while True:
+        last = first(
+            (yield _LAST_RUN(thread_id=thread["id"], newest=newest, before=before))
+        )
+        if last is not None:
+            return int(last["seq"])
+        newest, parent_id = thread["parent_run"], thread["parent_id"]
+        parent = parent_id and first((yield _THREAD(id=parent_id)))
+        if not parent:
+            return 0
+        thread = parent

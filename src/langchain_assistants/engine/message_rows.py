@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 
 from langchain_assistants.engine.ids import NewId
 from langchain_assistants.engine.listing import Listing
@@ -19,7 +19,7 @@ from langchain_assistants.storage.database import (
     param,
     to_json,
 )
-from langchain_assistants.storage.functions import is_one_of
+from langchain_assistants.storage.functions import strings_of
 from langchain_assistants.storage.tables import messages as table
 from langchain_assistants.storage.tables import threads
 from langchain_assistants.types.messages import (
@@ -74,11 +74,14 @@ _WRITTEN = Statement(
 )
 
 
+_asked = strings_of(param("source_ids")).table_valued("value")
+_in_thread = table.c.thread_id == param("thread_id")
 _TAKEN = Statement(
-    select(table.c.id, table.c.source_id).where(
-        table.c.thread_id == param("thread_id"),
-        is_one_of(table.c.source_id, param("source_ids"))
-        | is_one_of(table.c.id, param("source_ids")),
+    # One look into an index for each id: asked for the messages that have one of the
+    # ids, SQLite would read the whole thread.
+    select(_asked.c.value).where(
+        exists().where(_in_thread, table.c.source_id == _asked.c.value)
+        | exists().where(_in_thread, table.c.id == _asked.c.value)
     )
 )
 
@@ -139,8 +142,8 @@ def not_taken_yet(
     if not wanted:
         return list(messages)
     rows = yield _TAKEN(thread_id=thread_id, source_ids=to_json(wanted))
-    taken = {row[name] for row in rows for name in ("id", "source_id")}
-    return [m for m in messages if m.source_id is None or m.source_id not in taken]
+    taken = {row["value"] for row in rows}
+    return [m for m in messages if m.source_id not in taken]
 
 
 def append_messages(

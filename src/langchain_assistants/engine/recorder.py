@@ -32,6 +32,7 @@ from langchain_assistants.engine.transitions import Trigger
 from langchain_assistants.engine.turn import Turn, finish_reason, json_text, tokens_of
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.storage.database import (
+    Conflict,
     Query,
     Row,
     Transaction,
@@ -395,10 +396,13 @@ class RunRecorder:
             step = unstored = refused
 
         def store() -> Transaction[tuple[_Stored, Row]]:
-            stored = yield from self._store(status, reason, ending.last_error)
-            if unstored is not None:
-                unstored.position = stored.end
-                yield unstored.insert()
+            try:
+                stored = yield from self._store(status, reason, ending.last_error)
+                if unstored is not None:
+                    unstored.position = stored.end
+                    yield unstored.insert()
+            except Conflict:  # the next attempt has written there already
+                raise Fenced(self._row["id"]) from None
             row = yield from end_run(self._row, ending, now, tokens=self.tokens)
             return stored, row
 
@@ -449,18 +453,16 @@ class RunRecorder:
         for also in self._also:
             yield from also()
         now = self._workplace.clock()
-        newest = len(self._written) - 1
+        written = self._written
+        newest = len(written) - 1
         reasons = [
             draft.reason or (reason if place == newest else None)
-            for place, draft in enumerate(self._written)
+            for place, draft in enumerate(written)
         ]
-        rows = [
-            draft.to_row(why, now)
-            for draft, why in zip(self._written, reasons, strict=True)
-        ]
+        rows = [d.to_row(why, now) for d, why in zip(written, reasons, strict=True)]
         end = yield from append_messages(self._row["thread_id"], self._end, rows, now)
         messages: list[Message] = []
-        for place, draft in enumerate(self._written):
+        for place, draft in enumerate(written):
             cut = place == newest
             draft.step.position = self._end + 1 + place
             ends: StepStatus = status if cut else "completed"

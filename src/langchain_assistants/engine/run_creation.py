@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from langchain_assistants.engine.assistants import assistant_row
-from langchain_assistants.engine.forks import fork_after_run, fork_within_run
+from langchain_assistants.engine.forks import (
+    fork_after_run,
+    fork_before_message,
+    fork_within_run,
+)
 from langchain_assistants.engine.graph_tasks import (
     GraphTask,
+    answered_before,
     is_superseded,
     run_of_task,
 )
@@ -188,9 +193,11 @@ class RunCreation(NamedTuple):
     def _fork(self, thread_id: str) -> Transaction[Row | None]:
         """Fork the thread where the caller's graph went back to an older state."""
         request, task = self.request, self.request.task
-        if task is None or task.continues is None:
+        if task is None:
             return None
-        run_id, fork_id, now = task.continues, self.new_id(PREFIX), self.now
+        fork_id, now = self.new_id(PREFIX), self.now
+        if (run_id := task.continues) is None:
+            return (yield from self._fork_at_beginning(task, thread_id, fork_id))
         if request.outputs is not None:
             return (
                 yield from fork_within_run(
@@ -201,6 +208,20 @@ class RunCreation(NamedTuple):
             return (yield from fork_after_run(run_id, fork_id, now))
         return None
 
+    def _fork_at_beginning(
+        self, task: GraphTask, thread_id: str, fork_id: str
+    ) -> Transaction[Row | None]:
+        """Fork the thread where a graph asks again for its first answer of all."""
+        source_ids = self.request.source_ids
+        if not task.alone or not source_ids:
+            return None
+        if (yield from not_taken_yet(thread_id, self.messages)):
+            return None
+        seq = yield from answered_before(task, thread_id, source_ids[0])
+        if seq is None:
+            return None
+        return (yield from fork_before_message(thread_id, seq, fork_id, self.now))
+
     def _make_room(self, thread_id: str) -> Transaction[tuple[Row | None, str | None]]:
         """Return the run that holds the thread, and the one that is to be stopped."""
         request, now = self.request, self.now
@@ -208,7 +229,9 @@ class RunCreation(NamedTuple):
         if active is None:
             return None, None
         mode = request.body.get("on_active_run") or self.settings.on_active_run
-        if active["id"] in request.left and active["status"] == "requires_action":
+        task = request.task
+        left = active["id"] in request.left or (task and task.has_left(active))
+        if left and active["status"] == "requires_action":
             mode = "cancel"
         if mode == "reject":
             raise ActiveRunError(thread_id, active["id"])

@@ -7,10 +7,18 @@ its step. Here a checkpoint lives in memory until the transaction that stores th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
@@ -27,7 +35,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from sqlalchemy import and_, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from langchain_assistants.errors import AssistantsError
+from langchain_assistants.errors import AssistantsError, ConfigurationError
 from langchain_assistants.storage.database import (
     Database,
     Query,
@@ -39,6 +47,8 @@ from langchain_assistants.storage.database import (
     param,
 )
 from langchain_assistants.storage.tables import run_checkpoints as table
+
+T = TypeVar("T")
 
 LATEST = ""
 _MESSAGES = "messages"
@@ -101,6 +111,7 @@ class _Open:
     """What is in memory of one thread: its run, if one executes, and checkpoints."""
 
     run: ExecutingRun | None = None
+    loop: asyncio.AbstractEventLoop | None = None
     live: dict[str, _Live] = field(default_factory=dict)
 
 
@@ -123,7 +134,7 @@ class RunSaver(BaseCheckpointSaver[int]):
 
     def begin(self, thread_id: str, run: ExecutingRun) -> None:
         """Take the checkpoints of a thread for those of this run."""
-        self._open[thread_id] = _Open(run)
+        self._open[thread_id] = _Open(run, asyncio.get_running_loop())
 
     def drop(self, thread_id: str, run: ExecutingRun | None = None) -> None:
         """Forget what is in memory of a thread; what is durable stays.
@@ -235,6 +246,48 @@ class RunSaver(BaseCheckpointSaver[int]):
         if self._keep or place.run is None:
             await self._write(self._put(thread_id, namespace))
 
+    # A synchronous tool may call a graph of its own: it gets the saver of the run.
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint; see `aget_tuple`."""
+        return self._wait(config, self.aget_tuple(config))
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep a checkpoint; see `aput`."""
+        kept = self.aput(config, checkpoint, metadata, new_versions)
+        return self._wait(config, kept)
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Keep what a task wrote; see `aput_writes`."""
+        self._wait(config, self.aput_writes(config, writes, task_id, task_path))
+
+    def _wait(self, config: RunnableConfig, operation: Coroutine[Any, Any, T]) -> T:
+        """Execute an operation on the loop of the thread's run.
+
+        Raises:
+            ConfigurationError: The caller is on that loop, or no run executes.
+        """
+        loop = self._at(_address(config)[0]).loop
+        if loop is None or loop is _running_loop():
+            operation.close()
+            raise ConfigurationError(
+                "A graph was invoked synchronously on the event loop of the run whose "
+                "tool calls it; await its ainvoke there."
+            )
+        return asyncio.run_coroutine_threadsafe(operation, loop).result()
+
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete a thread's checkpoints."""
         self.drop(thread_id)
@@ -299,6 +352,13 @@ class RunSaver(BaseCheckpointSaver[int]):
             value = self.serde.loads_typed((type_, data))
             live.writes[task_id, index] = channel, value, path
         return live
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _by_id(history: Mapping[str, BaseMessage], message: BaseMessage) -> Any:

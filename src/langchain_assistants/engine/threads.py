@@ -269,7 +269,7 @@ class Threads(Resource):
                 yield from refuse_taken_key(key, self._tenant)
             return (yield from fork_after_message(row, after, fork_id, key, now))
 
-        return to_thread(await self._workplace.database.write(fork()))
+        return self.bound(to_thread(await self._workplace.database.write(fork())))
 
     async def adelete(self, thread_id: str) -> Deleted:
         """Delete a thread with its messages, runs and steps.

@@ -101,10 +101,15 @@ def _decision(given: Any) -> Mapping[str, Any]:
         raise _wrong(f"a decision that is none of {', '.join(_DECISIONS)}")
     if kind == "edit":
         action = given.get("edited_action")
-        if not isinstance(action, Mapping) or not isinstance(action.get("args"), dict):
+        if (
+            not isinstance(action, Mapping)
+            or not isinstance(action.get("args"), dict)
+            or not isinstance(action.get("name", ""), str)
+        ):
             raise _wrong('an "edit" without edited_action: {"name", "args"}')
-    if kind == "respond" and not isinstance(given.get("message"), str):
-        raise _wrong('a "respond" without a message')
+    message = given.get("message")
+    if not isinstance(message, str) and (kind == "respond" or message is not None):
+        raise _wrong(f'a "{kind}" whose message is no text')
     decision: Mapping[str, Any] = given
     return decision
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+import functools
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from typing import Annotated, Any, TypeAlias
 
 from langchain_core.messages import AnyMessage, ToolMessage
-from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config, patch_config
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph._internal._config import ensure_config
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.prebuilt.tool_node import ToolCallRequest, ToolNode
+from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer, Command, Send
 from typing_extensions import TypedDict
@@ -20,13 +29,15 @@ from typing_extensions import TypedDict
 from langchain_assistants.assistant import AssistantRunnable
 from langchain_assistants.engine.default import default_engine
 from langchain_assistants.engine.engine import AssistantsEngine
+from langchain_assistants.engine.portal import Portal
 from langchain_assistants.engine.toolset import ToolLike
 from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.graph.approval import approval_node
+from langchain_assistants.graph.call_node import CallNode
 from langchain_assistants.graph.left_run import LeftRun
-from langchain_assistants.graph.messages import open_calls
+from langchain_assistants.graph.messages import check_input, open_calls
 from langchain_assistants.graph.node import LEFT, TOOL_CALL, AssistantNode
-from langchain_assistants.outer_graph import tool_call_id
+from langchain_assistants.outer_graph import OuterTask, tool_call_id
 from langchain_assistants.types.assistants import Assistant
 from langchain_assistants.types.validation import check_id
 
@@ -86,6 +97,7 @@ class AssistantGraph(CompiledStateGraph[Any, Any, Any, Any]):
         self, input: Any, config: RunnableConfig | None = None, **kw: Any
     ) -> Any:
         """Stream the graph; see `CompiledStateGraph.stream`."""
+        _check(input, config)
         left = LeftRun()
         try:
             yield from super().stream(input, _noted(config, left), **kw)
@@ -96,6 +108,7 @@ class AssistantGraph(CompiledStateGraph[Any, Any, Any, Any]):
         self, input: Any, config: RunnableConfig | None = None, **kw: Any
     ) -> Any:
         """Stream the graph; see `CompiledStateGraph.astream`."""
+        _check(input, config)
         left = LeftRun()
         chunks: Any = super().astream(input, _noted(config, left), **kw)
         try:
@@ -104,6 +117,11 @@ class AssistantGraph(CompiledStateGraph[Any, Any, Any, Any]):
                     yield chunk
         finally:
             await left.acancel()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Show the graph in a notebook; LangGraph would have a server draw it."""
+        drawn = self.get_graph().draw_mermaid()
+        return {"text/plain": repr(self), "text/markdown": f"```mermaid\n{drawn}```"}
 
 
 def create_assistant_graph(
@@ -170,8 +188,8 @@ def create_assistant_graph(
         bound, chosen, implementations, waits_for_people=asked is not None
     )
     fails = chosen.settings.tool_errors == "fail"
-    tool_node = ToolNode(
-        implementations.tools,
+    tool_node = CallNode(
+        [_both_ways(tool, chosen.portal) for tool in implementations.tools],
         handle_tool_errors=False if fails else _told,
         wrap_tool_call=_wrapped,
         awrap_tool_call=_awrapped,
@@ -184,15 +202,19 @@ def create_assistant_graph(
     builder.add_edge(START, "assistant")
     builder.add_edge("tools", "assistant")
     if asked is None:
-        builder.add_conditional_edges("assistant", _to_tools, ["tools", END])
+        builder.add_conditional_edges("assistant", _Way(_to_tools), ["tools", END])
     else:
         builder.add_node("approval", approval_node(asked))
-        builder.add_conditional_edges("assistant", _to_approval, ["approval", END])
         builder.add_conditional_edges(
-            "approval", _to_approved_tools, ["tools", "assistant"]
+            "assistant", _Way(_to_approval), ["approval", END]
+        )
+        builder.add_conditional_edges(
+            "approval", _Way(_to_approved_tools), ["tools", "assistant"]
         )
     compiled = builder.compile(checkpointer, store=store, name=name or "assistant")
-    graph = AssistantGraph(**compiled.__dict__)
+    # Streamed values and snapshots show what the graph returns, no notes of its nodes.
+    shown = {"stream_channels": compiled.output_channels}
+    graph = AssistantGraph(**{**compiled.__dict__, **shown})
     return graph.with_config(max_concurrency=_MAX_CONCURRENCY)
 
 
@@ -233,6 +255,26 @@ def _asked(
     return asked or None
 
 
+class _Way(Runnable[Any, Any]):
+    """Tells where a state goes; a plain function would get a thread each time."""
+
+    def __init__(self, decide: Callable[[_State], list[Send] | str]) -> None:
+        self.name = decide.__name__
+        self._decide = decide
+
+    def invoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> list[Send] | str:
+        """Return the nodes that come next."""
+        return self._decide(input)
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> list[Send] | str:
+        """Return the nodes that come next."""
+        return self._decide(input)
+
+
 def _to_tools(state: _State) -> list[Send] | str:
     """Send each call that the run requires to a task of its own."""
     if state.get("status") != "requires_action":
@@ -258,13 +300,34 @@ def _sent(state: _State) -> list[Send]:
     return [Send("tools", [call]) for call in calls]
 
 
+def _check(input: Any, config: RunnableConfig | None) -> None:
+    """Refuse a person's messages that would spoil the state for good."""
+    if not isinstance(input, Mapping) or OuterTask.of(ensure_config(config)):
+        return
+    if (messages := input.get("messages")) is not None:
+        check_input(messages)
+
+
 def _noted(config: RunnableConfig | None, left: LeftRun) -> RunnableConfig:
     """Note the tool call that this graph is called in: its thread is named after it."""
-    merged = ensure_config(config)
     notes: dict[str, Any] = {LEFT: left}
-    if (call_id := tool_call_id(merged)) is not None:
+    if (call_id := tool_call_id(ensure_config(config))) is not None:
         notes[TOOL_CALL] = call_id
-    return patch_config(merged, configurable=notes)
+    given = config or {}
+    return {**given, "configurable": {**(given.get("configurable") or {}), **notes}}
+
+
+def _both_ways(tool: BaseTool, portal: Portal) -> BaseTool:
+    """Return a tool that a synchronous graph can execute too."""
+    coroutine = getattr(tool, "coroutine", None)
+    if coroutine is None or getattr(tool, "func", None) is not None:
+        return tool
+
+    @functools.wraps(coroutine)
+    def blocking(*args: Any, **kwargs: Any) -> Any:
+        return portal.call(lambda: coroutine(*args, **kwargs))
+
+    return tool.model_copy(update={"func": blocking})
 
 
 def _told(error: Exception) -> str:

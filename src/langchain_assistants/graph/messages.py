@@ -14,12 +14,15 @@ from langchain_core.messages import (
     HumanMessage,
     SystemMessage,
     ToolMessage,
+    convert_to_messages,
 )
 
 from langchain_assistants.actions import to_ai_message
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.run_input import message_content
+from langchain_assistants.types.messages import MessageCreate
+from langchain_assistants.types.validation import validate
 
 logger = logging.getLogger(__name__)
 
@@ -72,19 +75,40 @@ def new_input(
     return NewInput(bodies, source_ids, "\n\n".join(orders) or None, earlier)
 
 
+def check_input(messages: Any) -> None:
+    """Refuse messages that no thread can hold, before a state has taken them.
+
+    Raises:
+        InvalidRequestError: A message is one.
+    """
+    given = messages if isinstance(messages, list) else [messages]
+    for message in convert_to_messages(given):
+        _body(message)
+
+
 def open_calls(messages: Sequence[AnyMessage]) -> AIMessage | None:
-    """Return the newest answer if it made calls and nobody has spoken since."""
+    """Return the newest answer with calls if nobody has spoken since."""
+    answer = _answer_with_calls(messages)
+    if answer is None or has_spoken(messages[messages.index(answer) :]):
+        return None
+    return answer
+
+
+def has_spoken(messages: Sequence[AnyMessage]) -> bool:
+    """Tell whether a person has spoken."""
+    return any(isinstance(message, HumanMessage) for message in messages)
+
+
+def _answer_with_calls(messages: Sequence[AnyMessage]) -> AIMessage | None:
     for message in reversed(messages):
         if isinstance(message, AIMessage) and message.tool_calls:
             return message
-        if isinstance(message, HumanMessage):
-            return None
     return None
 
 
 def outputs(messages: Sequence[AnyMessage]) -> dict[str, str] | None:
     """Return the outputs of the newest answer's calls, by call id, if all are there."""
-    answer = open_calls(messages)
+    answer = _answer_with_calls(messages)
     if answer is None:
         return None
     notes = answer.additional_kwargs.get(EDITED, {})
@@ -133,18 +157,22 @@ def _body(message: BaseMessage) -> dict[str, Any] | None:
     if isinstance(message, HumanMessage) or (
         isinstance(message, ChatMessage) and role == "user"
     ):
-        try:
-            return {"role": "user", "content": message_content(message)}
-        except TypeError as error:
-            raise InvalidRequestError(
-                f"Message {message.id} of the graph's state cannot join the thread: "
-                f"{error}",
-                code="invalid_value",
-                param="messages",
-            ) from error
+        return _checked("user", message)
     if isinstance(message, AIMessage) or role == "assistant":
-        text = str(message.text)
-        return {"role": "assistant", "content": text} if text else None
+        return _checked("assistant", message) if str(message.text) else None
     if not isinstance(message, ToolMessage):
         logger.info("message_skipped", extra={"type": type(message).__name__})
     return None
+
+
+def _checked(role: str, message: BaseMessage) -> dict[str, Any]:
+    try:
+        content = str(message.text) if role == "assistant" else message_content(message)
+        return validate(MessageCreate, {"role": role, "content": content})
+    except (TypeError, InvalidRequestError) as error:
+        which = f"Message {message.id}" if message.id else "A message"
+        raise InvalidRequestError(
+            f"{which} of the graph's state cannot join the thread: {error}",
+            code="invalid_value",
+            param="messages",
+        ) from error

@@ -18,12 +18,16 @@ from langchain_assistants.engine.run_creation import RunRequest
 from langchain_assistants.engine.threads import NewThread
 from langchain_assistants.engine.toolset import Implementations
 from langchain_assistants.errors import ActiveRunError, run_error
-from langchain_assistants.graph.messages import answers, new_input, outputs
+from langchain_assistants.graph.messages import (
+    answers,
+    new_input,
+    open_calls,
+    outputs,
+)
 from langchain_assistants.graph.tokens import TokenStream, without_streams
 from langchain_assistants.outer_graph import OuterTask, ask_people
 from langchain_assistants.run_input import to_wire_tool
 from langchain_assistants.storage.database import Row, from_json
-from langchain_assistants.types.messages import MessageCreate
 from langchain_assistants.types.runs import RunCreate
 from langchain_assistants.types.threads import ThreadCreate
 from langchain_assistants.types.validation import check_id, validate
@@ -99,6 +103,9 @@ class AssistantNode(Runnable[Any, Any]):
         step = _Step(self, state, config, task)
         if submitted is None:
             return await step.start()
+        if open_calls(state["messages"]) is None:
+            await step.close(submitted)
+            return await step.start(keep=True)  # a tool may have spoken, in this turn
         return await step.go_on(submitted)
 
     # What a step asks of the engine.
@@ -156,8 +163,12 @@ class _Step:
         self._conductor = node.engine.conductor
         self._tenant = node.engine.threads.tenant
 
-    async def start(self) -> Any:
-        """Start a run on the messages that the thread has not got yet."""
+    async def start(self, *, keep: bool = False) -> Any:
+        """Start a run on the messages that the thread has not got yet.
+
+        Args:
+            keep: Keep in the state what was before the new messages.
+        """
         state = self.state
         given = new_input(
             state.get("messages") or (),
@@ -169,13 +180,14 @@ class _Step:
             self,
             thread=self.node.thread(self),
             body=body if given.instructions else {},
-            messages=[validate(MessageCreate, message) for message in given.bodies],
+            messages=given.bodies,
             source_ids=given.source_ids,
             left=self._left(),
             task=self._graph_task(state.get("run_id")),
         )
         execution = await self._decided(await self.node.run(self, request))
-        removed = [RemoveMessage(id=message_id) for message_id in given.earlier]
+        earlier = () if keep else given.earlier
+        removed = [RemoveMessage(id=message_id) for message_id in earlier]
         return self._update(execution, removed)
 
     async def go_on(self, outputs: Mapping[str, str]) -> Any:
@@ -211,6 +223,14 @@ class _Step:
         update = self._update(await self._decided(execution), [])
         return self._handed_over(update, handover) if handover else update
 
+    async def close(self, outputs: Mapping[str, str]) -> None:
+        """Complete the run with its outputs: somebody has spoken since its calls."""
+        run_id = self.state["run_id"]
+        row = await self._conductor.look(run_id, self._tenant)
+        if _waits_for(row, outputs):
+            given = [{"tool_call_id": i, "output": o} for i, o in outputs.items()]
+            await self._conductor.finish(run_id, self._tenant, given)
+
     def _left(self) -> frozenset[str]:
         """Return the run that nobody can go on with.
 
@@ -222,10 +242,19 @@ class _Step:
 
     @property
     def _task_id(self) -> str:
-        return f"{self.task.id}#0"
+        root = self.task.root_checkpoint
+        return f"{self.task.id}#0" + (f"@{root}" if root else "")
 
     def _graph_task(self, run_id: str | None) -> GraphTask:
-        return GraphTask(self._task_id, self.task.thread_id, self.task.node, run_id)
+        task = self.task
+        return GraphTask(
+            self._task_id,
+            task.thread_id,
+            task.node,
+            run_id,
+            alone=task.resumable and not task.nested,
+            root_checkpoint=task.root_checkpoint,
+        )
 
     def _replayed(
         self, row: Row, outputs: Mapping[str, str] | None = None

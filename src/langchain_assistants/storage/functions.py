@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text
+from sqlalchemy import Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -22,22 +22,15 @@ def _sqlite_random_hex(element: random_hex, compiler: SQLCompiler, **kw: Any) ->
     return "lower(hex(randomblob(12)))"
 
 
-class is_one_of(ColumnElement[bool]):
-    """Whether a column is one of the strings of a JSON array.
+class strings_of(FunctionElement[str]):
+    """The strings of a JSON array: as a table with one column, `value`.
 
     A list of any length is one parameter, so the statement is compiled once.
     """
 
-    inherit_cache = False
-
-    def __init__(self, column: ColumnElement[str], values: ColumnElement[Any]) -> None:
-        """Take the column and the array."""
-        self.column = column
-        self.values = values
+    inherit_cache = True
 
 
-@compiles(is_one_of, "sqlite")
-def _sqlite_is_one_of(element: is_one_of, compiler: SQLCompiler, **kw: Any) -> str:
-    column = compiler.process(element.column, **kw)
-    values = compiler.process(element.values, **kw)
-    return f"{column} IN (SELECT value FROM json_each({values}))"
+@compiles(strings_of, "sqlite")
+def _sqlite_strings_of(element: strings_of, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"

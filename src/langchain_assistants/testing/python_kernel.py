@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 import types
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from typing import Any
 Event = dict[str, Any]
 
 _REPEAT_SECONDS = 0.05
+_WATCH_SECONDS = 1.0
 
 _FORMS = {
     "html": "_repr_html_",
@@ -211,6 +213,7 @@ class _Child:
         sys.path[:0] = [os.getcwd(), os.environ["PIP_TARGET"]]
 
     def serve(self) -> None:
+        threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
         requests = os.fdopen(os.dup(0), "rb")
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         sys.stdout = _Stream("stdout", self)
@@ -278,6 +281,13 @@ class _Child:
             if data is not None:
                 forms[form] = data
         self.emit(type="result", extra={}, is_main_result=is_main_result, **forms)
+
+
+def _die_with(parent: int) -> None:
+    """End this process with its parent, whatever code it is in the middle of."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
 
 
 if __name__ == "__main__":

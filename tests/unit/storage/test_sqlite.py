@@ -59,6 +59,41 @@ async def test_a_write_is_seen_by_the_next_read(database: SQLiteDatabase) -> Non
     assert await database.read(ids()) == [1, 2]
 
 
+async def test_no_loop_waits_for_the_disk(database: SQLiteDatabase) -> None:
+    threads: set[int] = set()
+    database.trace(lambda _: threads.add(threading.get_ident()))
+    await database.write(insert(1))
+    await database.read(ids())
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+async def test_a_read_does_not_wait_for_a_writer(database: SQLiteDatabase) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def slow() -> Transaction[None]:
+        yield INSERT(id=1, body="")
+        begun.set()
+        assert released.wait(TIMEOUT)
+
+    writing = asyncio.create_task(database.write(slow()))
+    assert await asyncio.to_thread(begun.wait, TIMEOUT)
+    assert await database.read(ids()) == []
+    released.set()
+    await writing
+    assert await database.read(ids()) == [1]
+
+
+async def test_an_error_of_a_read_reaches_its_caller_only(
+    database: SQLiteDatabase,
+) -> None:
+    outcomes = await asyncio.gather(
+        database.read(each([BROKEN()])), database.read(ids()), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], StorageError)
+    assert outcomes[1] == []
+
+
 async def test_an_error_undoes_the_transaction_and_reaches_the_caller_unchanged(
     database: SQLiteDatabase,
 ) -> None:

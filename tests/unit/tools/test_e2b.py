@@ -285,7 +285,7 @@ async def test_packages_are_installed_inside(tool: E2BCodeInterpreterTool) -> No
     with pytest.raises(InterpreterError, match="cannot install packages"):
         await tool.ainstall_python_packages(["no-such-package-anywhere"])
     with pytest.raises(ValueError, match="Not the name of a package"):
-        await tool.ainstall_python_packages("--index-url=http://127.0.0.1:1 numpy")
+        await tool.ainstall_python_packages("--user numpy")
 
 
 async def test_a_command_that_does_not_end_is_an_error(emulator: E2BEmulator) -> None:

@@ -200,6 +200,7 @@ ALLOWED = {
     "img": {"class", "src", "alt"},
     "pre": {"class", "dir"},
     "span": {"class", "title"},
+    "strong": {"class"},
     "style": set(),
     "summary": {"class"},
     "time": {"class", "datetime", "title"},
@@ -390,6 +391,17 @@ def test_a_thread_shows_its_newest_messages_as_a_chat() -> None:
         assert part in text
 
 
+def test_a_fork_names_the_thread_that_it_comes_from() -> None:
+    fork = Thread(**THREAD | {"id": "thread_2", "parent_id": "thread_1"})
+    assert "fork of thread_1" in shown(fork).text
+    assert "fork" not in shown(Thread(**THREAD)).text
+
+
+def test_a_line_can_be_read_without_the_stylesheet() -> None:
+    assert shown(Message(**MESSAGE)).text.startswith("assistant 15 Jan 2027, 08:00 UTC")
+    assert shown(Run(**RUN)).text.startswith("Run completed gpt-4o 1 min 15 s 4,560")
+
+
 @pytest.mark.parametrize("item", [Run(**RUN), Thread(**THREAD)], ids=["run", "thread"])
 def test_an_origin_that_cannot_be_read_leaves_the_objects_own_fields(
     item: WireObject,
@@ -497,7 +509,7 @@ def test_a_stream_that_broke_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("status", "seen"),
-    [("completed", "(empty)"), ("in_progress", "in progress…"), ("incomplete", "(em")],
+    [("completed", "(empty)"), ("in_progress", "in progress …"), ("incomplete", "(em")],
 )
 def test_a_message_without_content_says_so(status: str, seen: str) -> None:
     fields = {"content": [], "attachments": None, "incomplete_details": None}

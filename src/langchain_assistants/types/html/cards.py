@@ -14,9 +14,11 @@ from langchain_assistants.types.html.elements import (
     code,
     element,
     folded,
+    head,
     moment,
     muted,
     note,
+    title,
 )
 from langchain_assistants.types.html.timeline import run_head
 from langchain_assistants.types.runs import Run
@@ -47,16 +49,14 @@ def assistant_card(assistant: Assistant) -> Element:
     known = [muted(f"{name} {value}") for name, value in facts if value is not None]
     known += _metadata(assistant.metadata)
     if known:
-        card.append(element("div", "head", *known))
+        card.append(head(*known))
     return card
 
 
 def assistant_head(assistant: Assistant) -> Element:
     """Show an assistant's name and model on one line."""
-    return element(
-        "div",
-        "head",
-        element("span", "title", assistant.name or "Assistant without a name"),
+    return head(
+        title(assistant.name or "Assistant without a name"),
         code(assistant.model),
         element("span", "end", muted(code(assistant.id))),
     )
@@ -64,11 +64,11 @@ def assistant_head(assistant: Assistant) -> Element:
 
 def thread_head(thread: Thread) -> Element:
     """Show a thread's names and time on one line."""
-    return element(
-        "div",
-        "head",
-        element("span", "title", "Thread"),
+    forked_from = thread.parent_id
+    return head(
+        title("Thread"),
         None if thread.key is None else code(thread.key),
+        None if forked_from is None else muted("fork of ", code(forked_from)),
         *_metadata(thread.metadata),
         element(
             "span", "end", moment(thread.created_at), " · ", muted(code(thread.id))

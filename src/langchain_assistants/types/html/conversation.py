@@ -12,10 +12,12 @@ from langchain_assistants.types.html.elements import (
     code,
     count,
     element,
+    head,
     moment,
     muted,
     note,
     picture,
+    title,
 )
 from langchain_assistants.types.messages import (
     Annotation,
@@ -51,15 +53,13 @@ def chat(messages: Sequence[Message], *, earlier: str | None = None) -> Element:
 
 def turn(message: Message, day: bool = True) -> Element:
     """Show who said what, and when."""
-    head = element(
-        "div",
-        "head",
-        element("span", "title", message.role),
+    line = head(
+        title(message.role),
         moment(message.created_at, day=day),
         _state(message),
     )
     bubble = element("div", "bubble", *body(message))
-    return element("div", f"turn {message.role}", head, bubble)
+    return element("div", f"turn {message.role}", line, bubble)
 
 
 def body(message: Message) -> Iterator[Element]:

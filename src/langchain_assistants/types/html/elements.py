@@ -112,6 +112,20 @@ def picture(url: str) -> Element:
     return element("div", "", "Picture: ", link(url))
 
 
+def head(*parts: Child) -> Element:
+    """Put parts on one line.
+
+    Where a viewer drops the stylesheet, spaces keep them apart.
+    """
+    spaced = [child for part in parts if part is not None for child in (part, " ")]
+    return element("div", "head", *spaced)
+
+
+def title(text: str) -> Element:
+    """Make the words that say what something is."""
+    return element("strong", "title", text)
+
+
 def badge(word: str, style: str) -> Element:
     """Make a coloured word."""
     return element("span", f"badge {style}", word.replace("_", " "))

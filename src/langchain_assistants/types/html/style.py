@@ -1,18 +1,21 @@
 """The one stylesheet.
 
-Its rules are at least as specific as JupyterLab's own, which come before them.
+Its rules are more specific than any notebook's own for code and preformatted text.
 Text takes the notebook's colours, areas are translucent grey, badges bring their own
 background: so it is legible in light and in dark themes, whoever says which it is.
 """
 
 from __future__ import annotations
 
+# `:not(#lca)` is always true, and makes a rule as specific as one for an id.
+_ROOT = ".lca-view:not(#lca)"
+
 STYLE = """
 .lca-view{max-width:60em;font-size:14px;line-height:1.5;color:inherit;
  overflow-wrap:anywhere}
 .lca-view *{box-sizing:border-box}
-.lca-view.lca-view pre,.lca-view.lca-view code{background:none;border:0;color:inherit;
- margin:0;padding:0}
+.lca-view pre,.lca-view code{background:none;border:0;color:inherit;margin:0;
+ padding:0}
 .lca-view code{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12px;
  overflow-wrap:anywhere;unicode-bidi:isolate}
 .lca-view pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:12.5px;
@@ -72,4 +75,4 @@ STYLE = """
 .lca-view .lca-row+.lca-row{border-top:1px solid rgba(128,128,128,.25)}
 .lca-view .lca-call+.lca-head{margin-top:8px}
 .lca-view .lca-card>:last-child,.lca-view .lca-bubble>pre:last-child{margin-bottom:0}
-"""
+""".replace(".lca-view", _ROOT)

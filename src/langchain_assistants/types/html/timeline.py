@@ -17,9 +17,11 @@ from langchain_assistants.types.html.elements import (
     duration,
     element,
     folded,
+    head,
     moment,
     muted,
     note,
+    title,
 )
 from langchain_assistants.types.records import RunRecord
 from langchain_assistants.types.runs import LastError, RequiredAction, Run, Usage
@@ -74,10 +76,8 @@ def run_head(run: Run) -> Element:
         run.failed_at,
         run.cancelled_at,
     )
-    return element(
-        "div",
-        "head",
-        element("span", "title", "Run"),
+    return head(
+        title("Run"),
         badge(run.status, _BADGES.get(run.status, "")),
         code(run.model),
         None if took is None else muted(took),
@@ -108,7 +108,7 @@ def _step(step: RunStep, record: RunRecord) -> Element:
     style = _BADGES.get(step.status, "")
     shown: list[Child] = []
     if isinstance(details, MessageCreationDetails):
-        title = "Message"
+        kind = "Message"
         message_id = details.message_creation.message_id
         message = record.message(message_id)
         if message is None:
@@ -116,18 +116,16 @@ def _step(step: RunStep, record: RunRecord) -> Element:
         else:
             shown.append(element("div", "bubble", *body(message)))
     else:
-        title = "Tool call" if len(details.tool_calls) == 1 else "Tool calls"
+        kind = "Tool call" if len(details.tool_calls) == 1 else "Tool calls"
         shown += [_call(call, step.status) for call in details.tool_calls]
-    head = element(
-        "div",
-        "head",
-        element("span", "title", title),
+    line = head(
+        title(kind),
         None if ended_well else badge(step.status, style),
         None if took is None else muted(took),
         _tokens(step.usage),
     )
     shown.append(_error(step.last_error))
-    return element("div", f"step {style}", head, *shown, role="listitem")
+    return element("div", f"step {style}", line, *shown, role="listitem")
 
 
 def signature(name: str, arguments: str) -> Iterator[Element]:
@@ -137,8 +135,8 @@ def signature(name: str, arguments: str) -> Iterator[Element]:
     if isinstance(given, dict):
         line = ", ".join(f"{key}={_json(value)}" for key, value in given.items())
     fits = len(line) <= _LONGEST_LINE and "\n" not in line
-    title = element("span", "name", name)
-    yield element("code", "", title, f"({line})" if fits else "(…)")
+    called = element("span", "name", name)
+    yield element("code", "", called, f"({line})" if fits else "(…)")
     if not fits:
         text = arguments if given is None else _json(given, indent=2)
         yield folded("Arguments", text, "output", longest=_LONGEST_OUTPUT)
@@ -163,14 +161,14 @@ def required(action: RequiredAction) -> Iterator[Element]:
     """Yield what a run waits for."""
     if action.submit_tool_outputs is not None:
         calls = action.submit_tool_outputs.tool_calls
-        box = element("div", "box ask", element("div", "title", "Waits for outputs of"))
+        box = element("div", "box ask", title("Waits for outputs of"))
         for call in calls:
             line, *arguments = signature(call.function.name, call.function.arguments)
             box.append(element("div", "", line, " ", _faint(call.id)))
             box.extend(arguments)
         yield box
     if action.approval is not None:
-        box = element("div", "box ask", element("div", "title", "Waits for approval"))
+        box = element("div", "box ask", title("Waits for approval"))
         for request in action.approval.requests:
             asked = _json(request.value, indent=2)
             box.append(element("div", "", _faint(request.id)))
@@ -206,8 +204,8 @@ def _call(call: ToolCall, status: str) -> Element:
     return element("div", "call", *shown)
 
 
-def _output(title: str, text: str, *, style: str = "output") -> Element:
-    return folded(title, text or "(empty)", style, longest=_LONGEST_OUTPUT)
+def _output(label: str, text: str, *, style: str = "output") -> Element:
+    return folded(label, text or "(empty)", style, longest=_LONGEST_OUTPUT)
 
 
 def _error(error: LastError | None) -> Element | None:
@@ -216,7 +214,7 @@ def _error(error: LastError | None) -> Element | None:
     return element(
         "div",
         "box bad",
-        element("div", "title", error.code),
+        title(error.code),
         *block(error.message, "text", longest=_LONGEST_OUTPUT),
     )
 
