@@ -31,7 +31,7 @@ from langchain_assistants.storage.database import (
     param,
     to_json,
 )
-from langchain_assistants.storage.functions import is_one_of
+from langchain_assistants.storage.functions import strings_of
 from langchain_assistants.storage.tables import ACTIVE, WAITING
 from langchain_assistants.storage.tables import runs as table
 
@@ -45,8 +45,9 @@ Remedy: TypeAlias = Literal["expire", "cancel", "release", "fail", "take"]
 _LATE = (table.c.expires_at <= param("now")) | (table.c.lease_until <= param("now"))
 _LATE_ACTIVE = Statement(select(table).where(ACTIVE, _LATE))
 _LATE_WAITING = Statement(select(table).where(WAITING, _LATE))
+_asked = strings_of(param("ids")).table_valued("value")
 _is_owned = and_(
-    is_one_of(table.c.id, param("ids")),
+    table.c.id.in_(select(_asked.c.value)),
     table.c.worker == param("worker"),
     text("status IN ('queued', 'in_progress', 'cancelling')"),
 )
