@@ -36,8 +36,6 @@ class Settings(BaseModel):
     """How long to wait for another process that holds the SQLite file."""
     max_concurrent_runs: int = Field(default=200, ge=1)
     """Background runs executed at once; the others wait as `queued`."""
-    tool_threads: int = Field(default=64, ge=1)
-    """Threads for synchronous tools and models (32 parallel calls never wait)."""
     history_messages: int = Field(default=100, ge=1)
     """Newest messages of a thread that a run shows to the model."""
     max_messages_per_thread: int | None = None
@@ -47,6 +45,11 @@ class Settings(BaseModel):
     on_active_run: OnActiveRun = "reject"
     history: History = "full"
     tool_errors: ToolErrors = "model"
+    tool_timeout: float | None = Field(default=None, gt=0)
+    """How long a tool may take; None: up to the run's deadline. A tool's own `metadata`
+    may say otherwise: `{"timeout": 30}`."""
+    max_tool_output: int = Field(default=1_000_000, ge=1)
+    """Characters that a tool may return; the model sees an error in place of more."""
     model_retries: int = Field(default=3, ge=0)
     """Further attempts after a transient provider error; Retry-After is honoured."""
     retry_delay: float = Field(default=0.5, ge=0)

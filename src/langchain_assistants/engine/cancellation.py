@@ -1,14 +1,16 @@
-"""What has to be done although somebody is being cancelled."""
+"""Work that outlasts its caller, and callers who do not wait for ever for work."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
 
 import anyio
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,25 @@ async def outlast(work: Coroutine[Any, Any, None]) -> None:
         logger.error("run_not_ended", extra={"error": type(error).__name__})
 
 
-def forget(task: asyncio.Task[Any]) -> None:
+async def within(work: Awaitable[T], seconds: float) -> T:
+    """Wait for work that may not stop when it is cancelled; then it is left behind.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+        raise TimeoutError(f"no result within {seconds:g} s")
+    finally:
+        if not task.done():
+            task.cancel()
+            task.add_done_callback(forget)
+
+
+def forget(task: asyncio.Future[Any]) -> None:
     """Take an abandoned task's exception, so that nobody is told of it at exit."""
     if not task.cancelled():
         task.exception()

@@ -119,7 +119,7 @@ class AssistantsEngine:
         self._closed = False
         self.url = url or self.settings.resolved_database_url()
         # What the arguments may get wrong comes before anything is opened.
-        self._offloading = Offloading(self.settings.tool_threads)
+        self._offloading = Offloading()
         own_tools = Implementations(tools, self._offloading)
         models = Models(chat_model, model_map or {}, self._offloading)
         fallback_models = fallbacks(

@@ -11,12 +11,12 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
+from langchain_assistants.engine.daemon_threads import DaemonThreadPool
 from langchain_assistants.errors import ToolError
 
 T = TypeVar("T")
@@ -52,11 +52,9 @@ def _guarded(coroutine: Callable[..., Any]) -> Callable[..., Any]:
 class Offloading:
     """Gives synchronous tools and models a coroutine that uses a pool of its own."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         """Prepare the pool; threads start when they are needed."""
-        self._pool = ThreadPoolExecutor(
-            threads, thread_name_prefix="langchain-assistants-tool"
-        )
+        self._pool = DaemonThreadPool("langchain-assistants-tool")
         self._classes: dict[type, type] = {}
 
     async def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
@@ -95,7 +93,7 @@ class Offloading:
 
     def close(self) -> None:
         """Let go of the threads; one that is blocked is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown()
 
     def _coroutine(self, function: Callable[..., T]) -> Callable[..., Any]:
         @functools.wraps(function)

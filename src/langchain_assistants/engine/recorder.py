@@ -22,6 +22,7 @@ from langchain_assistants.engine.run_changes import (
     Fenced,
     StepStatus,
     Tokens,
+    confirm,
     end_run,
     fence,
     require_action,
@@ -169,10 +170,7 @@ class RunRecorder:
             structured: The parsed object, where structured output was asked for.
         """
         turn, self._turn = self._turn or self._new_turn(), None
-        prompt, completion = tokens_of(answer)
-        self.tokens = Tokens(
-            self.tokens.prompt + prompt, self.tokens.completion + completion
-        )
+        prompt, completion = self._count(answer)
         if structured is not None and answer.tool_calls:
             text = turn.structured_text(json_text(structured))
             turn.describe_heard()
@@ -201,11 +199,14 @@ class RunRecorder:
 
     def rejected(self, answer: AIMessage) -> None:
         """Count an answer that does not fit its schema: the model tries again."""
-        prompt, completion = tokens_of(answer)
-        self.tokens = Tokens(
-            self.tokens.prompt + prompt, self.tokens.completion + completion
-        )
+        self._count(answer)
         self._budget_ends(answer, goes_on=True)
+
+    def _count(self, answer: AIMessage) -> tuple[int, int]:
+        prompt, completion = tokens_of(answer)
+        used = self.tokens
+        self.tokens = Tokens(used.prompt + prompt, used.completion + completion)
+        return prompt, completion
 
     def _new_turn(self) -> Turn:
         return Turn(
@@ -222,8 +223,7 @@ class RunRecorder:
         if refusal:
             turn.refuse(refusal)
         if turn.message is not None:
-            turn.message.text = text
-            turn.message.source_id = answer.id
+            turn.message.text, turn.message.source_id = text, answer.id
 
     def _budget_ends(self, answer: AIMessage, *, goes_on: bool) -> bool:
         """Note the budget that this answer used up; tell whether the run must stop."""
@@ -247,11 +247,9 @@ class RunRecorder:
 
     def arguments_of(self, call_id: str) -> str | None:
         """Return an open call's arguments exactly as the model wrote them."""
-        for call in () if self._open_step is None else self._open_step.open_calls():
-            if call["id"] == call_id:
-                arguments: str = call["function"]["arguments"]
-                return arguments
-        return None
+        calls = [] if self._open_step is None else self._open_step.open_calls()
+        found = [c["function"]["arguments"] for c in calls if c["id"] == call_id]
+        return found[0] if found else None
 
     async def tool_output(
         self, call_id: str, output: str, recorded: bytes | None
@@ -269,22 +267,29 @@ class RunRecorder:
         self.check()
         step, closes = self._open_step, False
         if step is not None:
-            for call in step.open_calls():
-                if call["id"] == call_id:
-                    call["function"]["output"] = storable(output)
+            step.answer(call_id, storable(output))
             closes = not step.open_calls()
         queries: list[Query] = []
         if recorded is not None:
-            row = self._row
-            queries.append(record_output(row["id"], call_id, row["attempt"], recorded))
+            attempt = self._row["attempt"]
+            queries.append(record_output(self._row["id"], call_id, attempt, recorded))
         if closes and step is not None:
             self._open_step = None
             step.end("completed", self._workplace.clock())
             queries.append(step.update())
+
+        def store() -> Transaction[None]:
+            yield from self.confirm()
+            yield from each(queries)
+
         if queries:
-            await self._workplace.database.write(each(queries))
+            await self._workplace.database.write(store())
         if closes and step is not None:
             self._announcer.step_ended(step)
+
+    def confirm(self) -> Transaction[None]:
+        """Refuse, in a transaction, to go on with a run that is somebody else's."""
+        yield from confirm(self._row["id"], self._row["attempt"])
 
     # What other middleware did.
 
@@ -307,10 +312,8 @@ class RunRecorder:
         if self.arguments_of(call_id) is not None:
             await self.tool_output(call_id, output, None)
         elif (step := self._called) is not None:
-            for call in step.details["tool_calls"]:
-                if call["id"] == call_id:
-                    call["function"]["output"] = output
-                    self.also(lambda: each([step.update()]))
+            step.answer(call_id, storable(output))
+            self.also(lambda: each([step.update()]))
 
     def shown(self, message_id: str, content: Sequence[Mapping[str, Any]]) -> None:
         """Keep what middleware showed the model in place of a user's message."""
@@ -455,10 +458,8 @@ class RunRecorder:
         now = self._workplace.clock()
         written = self._written
         newest = len(written) - 1
-        reasons = [
-            draft.reason or (reason if place == newest else None)
-            for place, draft in enumerate(written)
-        ]
+        own_reason = [None] * newest + [reason]
+        reasons = [d.reason or own for d, own in zip(written, own_reason, strict=False)]
         rows = [d.to_row(why, now) for d, why in zip(written, reasons, strict=True)]
         end = yield from append_messages(self._row["thread_id"], self._end, rows, now)
         messages: list[Message] = []
@@ -481,8 +482,7 @@ class RunRecorder:
         """Go on from what is committed, and tell of it."""
         written, self._written = self._written, []
         broken, self._broken_steps = self._broken_steps, []
-        self._also = []
-        self._unstored_step = None
+        self._also, self._unstored_step = [], None
         self._end = stored.end
         self.messages += stored.messages
         for draft, message in zip(written, stored.messages, strict=True):

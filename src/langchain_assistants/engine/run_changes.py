@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import and_, delete, select, text, update
 
 from langchain_assistants.engine.message_rows import (
     NewMessage,
@@ -133,13 +133,15 @@ _ENDS = {
         Trigger.EXPIRE,
     )
 }
+_is_ours = and_(
+    table.c.id == param("id"),
+    table.c.attempt == param("attempt"),
+    text("status = 'in_progress'"),
+)
+_CONFIRM = Statement(select(table.c.id).where(_is_ours))
 _FENCE = Statement(
     update(table)
-    .where(
-        table.c.id == param("id"),
-        table.c.attempt == param("attempt"),
-        text("status = 'in_progress'"),
-    )
+    .where(_is_ours)
     # Answers that the run was resumed with are used up once it has a newer step.
     .values(required_action=None, **_TOKENS)
     .returning(table.c.id)
@@ -260,6 +262,16 @@ def fence(run_id: str, attempt: int, tokens: Tokens) -> Transaction[None]:
         completion_tokens=tokens.completion,
     )
     if not rows:
+        raise Fenced(run_id)
+
+
+def confirm(run_id: str, attempt: int) -> Transaction[None]:
+    """Check that the run is still this worker's, and change nothing.
+
+    Raises:
+        Fenced: It is not.
+    """
+    if not (yield _CONFIRM(id=run_id, attempt=attempt)):
         raise Fenced(run_id)
 
 

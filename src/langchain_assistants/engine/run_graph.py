@@ -39,22 +39,25 @@ from langchain_assistants.engine.attempts import (
     AttemptsMiddleware,
     ModelHandler,
 )
+from langchain_assistants.engine.cancellation import within
 from langchain_assistants.engine.models import input_limit, is_openai, output_limit
 from langchain_assistants.engine.recorder import RunRecorder
-from langchain_assistants.engine.run_saver import strict_serializer
 from langchain_assistants.engine.run_settings import RunSettings
+from langchain_assistants.engine.tool_results import (
+    ToolResult,
+    error_message,
+    from_record,
+    shown_output,
+    to_record,
+)
 from langchain_assistants.engine.turn import malformed_problem
 from langchain_assistants.settings import Settings
-from langchain_assistants.storage.database import storable
 
 RunGraph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
-_ToolResult: TypeAlias = ToolMessage | Command[Any]
-_ToolHandler: TypeAlias = Callable[[ToolCallRequest], Awaitable[_ToolResult]]
+_ToolHandler: TypeAlias = Callable[[ToolCallRequest], Awaitable[ToolResult]]
 
 CLIENT_CALL = "langchain_assistants_client_call"
 """Marks, in an interrupt's value, a function that the run's caller executes."""
-
-_SERIALIZER = strict_serializer()
 
 
 @dataclass(slots=True)
@@ -104,9 +107,10 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
         process_inputs=omit_payload, process_outputs=omit_payload
     )
 
-    def __init__(self, attempts: Attempts | None) -> None:
+    def __init__(self, settings: Settings, attempts: Attempts | None) -> None:
         """Take the attempts, unless a middleware of their own makes them."""
         super().__init__()
+        self._settings = settings
         self._attempts = attempts
 
     @property
@@ -122,7 +126,7 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
 
     def awrap_tool_call(
         self, request: ToolCallRequest, handler: _ToolHandler
-    ) -> Coroutine[Any, Any, _ToolResult]:
+    ) -> Coroutine[Any, Any, ToolResult]:
         """Answer a call: by the tool, the ledger, the caller, or with an error."""
         return self._call(request, handler)
 
@@ -155,14 +159,14 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
 
     async def _call(
         self, request: ToolCallRequest, handler: _ToolHandler
-    ) -> _ToolResult:
+    ) -> ToolResult:
         run: RunContext = request.runtime.context  # type: ignore[assignment]
         recorder, call = run.recorder, request.tool_call
         call_id, name = call["id"] or "", call["name"]
         recorded: bytes | None = None
-        result: _ToolResult
+        result: ToolResult
         if problem := malformed_problem(_newest_answer(request.state), call_id):
-            result = _error_message(call_id, name, problem)
+            result = error_message(call_id, name, problem)
         elif name in recorder.client_functions:
             arguments = recorder.arguments_of(call_id) or json.dumps(call["args"])
             # The graph stops here; the run's caller resumes it with the output.
@@ -171,22 +175,38 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
             )
             return ToolMessage(output, name=name, tool_call_id=call_id)
         elif call_id in recorder.outputs:
-            result = _SERIALIZER.loads_typed(("msgpack", recorder.outputs[call_id]))
+            result = from_record(recorder.outputs[call_id])
         else:
             recorder.check()
             try:
-                result = await handler(request)
+                result = await self._executed(request, handler)
             except GraphBubbleUp:
                 raise
             except Exception as error:
                 if run.settings.tool_errors == "fail":
                     raise ToolFailed(name, call_id, error) from error
-                result = _error_message(
+                result = error_message(
                     call_id, name, f"{type(error).__name__}: {error}"
                 )
-            result, recorded = _storable(result, call_id, name)
-        await recorder.tool_output(call_id, _shown_output(result, call_id), recorded)
+            result, recorded = to_record(
+                result, call_id, name, self._settings.max_tool_output
+            )
+        await recorder.tool_output(call_id, shown_output(result, call_id), recorded)
         return result
+
+    async def _executed(
+        self, request: ToolCallRequest, handler: _ToolHandler
+    ) -> ToolResult:
+        """Execute a tool within its time.
+
+        Raises:
+            TimeoutError: It took longer.
+        """
+        metadata = getattr(request.tool, "metadata", None) or {}
+        seconds = metadata.get("timeout", self._settings.tool_timeout)
+        if seconds is None:
+            return await handler(request)
+        return await within(handler(request), seconds)
 
 
 class RunGraphs:
@@ -196,7 +216,7 @@ class RunGraphs:
         saver: The checkpointer of all of them.
         middleware: The user's, between ours.
         fallbacks: Models to try when the run's own fails.
-        settings: Retries.
+        settings: Retries, and what tools may take and return.
     """
 
     _MOST = 128
@@ -215,9 +235,9 @@ class RunGraphs:
         if fallbacks:
             between.append(ModelFallbackMiddleware(*fallbacks))
         self._middleware: list[AgentMiddleware[Any, Any]] = (
-            [RunMiddleware(None), *between, AttemptsMiddleware(attempts)]
+            [RunMiddleware(settings, None), *between, AttemptsMiddleware(attempts)]
             if between
-            else [RunMiddleware(attempts)]
+            else [RunMiddleware(settings, attempts)]
         )
         self._graphs: dict[Any, tuple[RunGraph, Sequence[object]]] = {}
 
@@ -356,39 +376,3 @@ def _newest_answer(state: Any) -> AIMessage | None:
         state["messages"] if isinstance(state, Mapping) else state.messages
     )
     return next((m for m in reversed(messages) if isinstance(m, AIMessage)), None)
-
-
-def _error_message(call_id: str, name: str, problem: str) -> ToolMessage:
-    return ToolMessage(
-        f"Error: {problem}", name=name, tool_call_id=call_id, status="error"
-    )
-
-
-def _storable(
-    result: _ToolResult, call_id: str, name: str
-) -> tuple[_ToolResult, bytes]:
-    """Return a tool's result and its encoding, without what cannot be stored.
-
-    An artifact that cannot be must not undo a tool that has run; the checkpoint would
-    refuse it as the ledger does.
-    """
-    if isinstance(result, ToolMessage) and isinstance(result.content, str):
-        result.content = storable(result.content)
-    try:
-        return result, _SERIALIZER.dumps_typed(result)[1]
-    except Exception:
-        text = result.content if isinstance(result, ToolMessage) else ""
-        kept = ToolMessage(text, name=name, tool_call_id=call_id)
-        return kept, _SERIALIZER.dumps_typed(kept)[1]
-
-
-def _shown_output(result: _ToolResult, call_id: str) -> str:
-    """Return what the run step shows of a tool's result."""
-    if isinstance(result, ToolMessage):
-        return str(result.text)
-    update = result.update
-    messages = update.get("messages", ()) if isinstance(update, Mapping) else ()
-    for message in messages:
-        if isinstance(message, ToolMessage) and message.tool_call_id == call_id:
-            return str(message.text)
-    return ""

@@ -95,6 +95,10 @@ class ExecutingRun(Protocol):
         """Store what the run has to store, with this; False if it had nothing."""
         ...
 
+    def confirm(self) -> Transaction[None]:
+        """Refuse to go on where the run is no longer this worker's."""
+        ...
+
 
 @dataclass(slots=True)
 class _Live:
@@ -221,8 +225,8 @@ class RunSaver(BaseCheckpointSaver[int]):
         stored = run is not None and await run.commit(
             lambda: self._put(thread_id, namespace)
         )
-        if not stored and (self._keep or run is None):
-            await self._write(self._put(thread_id, namespace))
+        if not stored and self._is_durable_at_once(place, namespace):
+            await self._store(thread_id, namespace)
         return _config(thread_id, namespace, checkpoint["id"])
 
     async def aput_writes(
@@ -243,8 +247,8 @@ class RunSaver(BaseCheckpointSaver[int]):
             # LangGraph's rule: ordinary writes of a task count once.
             if key[1] < 0 or key not in live.writes:
                 live.writes[key] = channel, value, task_path
-        if self._keep or place.run is None:
-            await self._write(self._put(thread_id, namespace))
+        if self._is_durable_at_once(place, namespace):
+            await self._store(thread_id, namespace)
 
     # A synchronous tool may call a graph of its own: it gets the saver of the run.
 
@@ -295,6 +299,20 @@ class RunSaver(BaseCheckpointSaver[int]):
 
     async def _write(self, *queries: Query) -> None:
         await self._database.write(each(queries))
+
+    def _is_durable_at_once(self, place: _Open, namespace: str) -> bool:
+        # A graph inside a tool has no steps of the run that would take it along.
+        return self._keep or place.run is None or namespace != ""
+
+    async def _store(self, thread_id: str, namespace: str) -> None:
+        run, query = self._at(thread_id).run, self._put(thread_id, namespace)
+
+        def store() -> Transaction[None]:
+            if run is not None:
+                yield from run.confirm()
+            yield from each([query])
+
+        await self._database.write(store())
 
     def _put(self, thread_id: str, namespace: str) -> Query:
         place = self._at(thread_id)

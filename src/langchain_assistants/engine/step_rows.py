@@ -141,6 +141,12 @@ class StepDraft:
         self.status, self.ended_at = status, now
         self.last_error = last_error if status == "failed" else None
 
+    def answer(self, call_id: str, output: str) -> None:
+        """Set the output of one of its calls."""
+        for call in self.details.get("tool_calls", ()):
+            if call["id"] == call_id:
+                call["function"]["output"] = output
+
     def open_calls(self) -> list[dict[str, Any]]:
         """Return the function calls that have no output yet."""
         return [
