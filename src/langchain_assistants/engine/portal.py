@@ -12,7 +12,6 @@ from functools import update_wrapper
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.from_thread import BlockingPortal
 
 from langchain_assistants.errors import ConfigurationError
@@ -22,6 +21,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_CLOSED = "The engine is closed; open a new one."
 # How long a call that was interrupted (Ctrl-C) may tidy up in the loop.
 _TIDY_UP_SECONDS = 10.0
 
@@ -37,7 +37,7 @@ class Portal:
         """Start nothing; the thread starts with the first call."""
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None
-        self._background: TaskGroup | None = None
+        self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -58,22 +58,18 @@ class Portal:
             return portal
         with self._lock:
             if self._stopped:
-                raise ConfigurationError("The engine is closed; open a new one.")
+                raise ConfigurationError(_CLOSED)
             if self._portal is None or not self._is_alive:
                 ready = threading.Event()
                 opened: list[BlockingPortal] = []
 
                 async def serve() -> None:
-                    async with (
-                        BlockingPortal() as portal,
-                        anyio.create_task_group() as background,
-                    ):
-                        self._background = background
+                    async with BlockingPortal() as portal:
                         self._loop = asyncio.get_running_loop()
                         opened.append(portal)
                         ready.set()
                         await portal.sleep_until_stopped()
-                        background.cancel_scope.cancel()
+                    await self._end_background()
 
                 self._thread = threading.Thread(
                     target=anyio.run,
@@ -138,8 +134,7 @@ class Portal:
         An exception in it is logged: it must not end what executes beside it.
         """
         self._opened()
-        background, loop = self._background, self._loop
-        assert background is not None
+        loop = self._loop
         assert loop is not None
 
         async def guarded() -> None:
@@ -151,14 +146,26 @@ class Portal:
                 )
                 logger.debug("background_task_failed_by", exc_info=error)
 
-        def begin() -> None:  # start_soon returns what the portal would wait for
-            background.start_soon(guarded)
+        def begin() -> None:
+            task = loop.create_task(guarded())
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
 
         if threading.current_thread() is self._thread:
             begin()
-        else:
-            # Without waiting: something may be blocking that loop.
+            return
+        try:
+            # Without waiting (a task group of anyio would): that loop may be blocked.
             loop.call_soon_threadsafe(begin)
+        except RuntimeError:  # it was closed a moment ago
+            raise ConfigurationError(_CLOSED) from None
+
+    async def _end_background(self) -> None:
+        """Cancel what executes in the background and let it tidy up."""
+        while tasks := list(self._background):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     def stop(self) -> None:
         """Cancel what still runs on the loop and end its thread."""

@@ -144,6 +144,41 @@ def test_starting_in_the_background_never_waits_for_the_end() -> None:
     portal.stop()
 
 
+def test_starting_in_the_background_never_waits_for_a_blocked_loop() -> None:
+    portal = Portal()
+    blocked, release, ended = (threading.Event() for _ in range(3))
+
+    async def block() -> None:
+        blocked.set()
+        release.wait(TIMEOUT)
+
+    async def end() -> None:
+        ended.set()
+
+    portal.start(block)
+    assert blocked.wait(TIMEOUT)
+    portal.start(end)
+    assert not ended.is_set()
+    release.set()
+    assert ended.wait(TIMEOUT)
+    portal.stop()
+
+
+def test_what_is_started_by_a_coroutine_of_another_loop_is_executed() -> None:
+    portal = Portal()
+    ended = threading.Event()
+
+    async def end() -> None:
+        ended.set()
+
+    async def start() -> None:
+        portal.start(end)
+
+    asyncio.run(start())
+    assert ended.wait(TIMEOUT)
+    portal.stop()
+
+
 def test_an_interrupted_call_is_cancelled_and_may_tidy_up() -> None:
     portal = Portal()
     begun, tidied = threading.Event(), threading.Event()
