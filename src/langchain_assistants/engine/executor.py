@@ -298,10 +298,11 @@ class Executor:
             # Nobody has taken it: the lease was not renewed in time, it begins anew.
             await self._release(row)
             raise StorageError(f"The lease of run {row['id']} could not be renewed.")
-        if not is_terminal(current["status"]):
-            raise TakenOver(row["id"])
-        recorder.announce_run(current)
-        return current
+        if is_terminal(current["status"]):
+            recorder.announce_run(current)
+            if current["attempt"] == row["attempt"]:
+                return current
+        raise TakenOver(row["id"])
 
     async def _release(self, row: Row) -> None:
         """Give a run back after a database error; else its deadline ends it."""

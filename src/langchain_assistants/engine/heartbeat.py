@@ -136,10 +136,13 @@ class Heartbeat:
         own = self._ownership.snapshot()
         worker = self._worker()
         for row, remedy in self._suspects.remedies(late, own, now):
-            if remedy in ("release", "take") and self._cannot_execute(row):
+            missing = remedy in ("release", "take") and self._misses_tools(row)
+            if remedy == "take" and missing:
                 continue
             changed = await database.write(apply(row, remedy, now))
             if changed is None or worker is None:
+                continue
+            if missing:  # given back, for somebody who has them
                 continue
             if remedy in ("release", "take"):
                 logger.info("run_taken_over", extra={"run_id": row["id"]})
@@ -147,7 +150,7 @@ class Heartbeat:
             else:
                 worker.swept(changed)
 
-    def _cannot_execute(self, row: Row) -> bool:
+    def _misses_tools(self, row: Row) -> bool:
         missing = missing_tools(row, self._tools)
         if missing and row["id"] not in self._warned:
             self._warned.add(row["id"])

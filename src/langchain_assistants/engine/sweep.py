@@ -146,9 +146,8 @@ class Suspects:
             return "expire"
         if row["attempt"] >= MAX_ATTEMPTS:
             return "fail"
-        if not self.recover:
-            # Those who would execute it come first.
-            return "fail" if now - row["lease_until"] > self.lease else None
+        if not self.recover:  # others may; else its deadline ends it
+            return None
         return "release" if row["status"] == "in_progress" else "take"
 
 
