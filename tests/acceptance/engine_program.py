@@ -112,7 +112,8 @@ class Program:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=PATIENCE)
+        if self.process.stdin is not None and not self.process.stdin.closed:
+            self.process.communicate(timeout=PATIENCE)
 
     def end(self) -> str:
         """Let it close its engine; return what it logged."""
@@ -129,9 +130,8 @@ class Program:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.process.poll() is None:
-            self.signal(signal.SIGCONT)
-            self.kill()
+        self.signal(signal.SIGCONT)
+        self.kill()
 
 
 def answer(messages: Sequence[BaseMessage], _: Any) -> Any:
