@@ -228,14 +228,15 @@ class GraphConversations(RuleBasedStateMachine):
         found: StateSnapshot = self.graph.get_state(CONFIG)
         return found
 
-    @staticmethod
-    def tells_its_turn(state: StateSnapshot, says: bool) -> bool:
+    def tells_its_turn(self, state: StateSnapshot, says: bool) -> bool:
         """Tell whether a replay from a state can be told from a state that was lost.
 
-        Before the first answer of all only an input that the thread has shows it.
+        Before the first answer of all only an input that the thread has shows it. To a
+        question that made room for new input there is no answer any more.
         """
-        if state.values.get("run_id"):
-            return True
+        if run_id := state.values.get("run_id"):
+            run = self.engine.runs.retrieve(run_id)
+            return says or run.status != "cancelled"
         humans = [m for m in state.values.get("messages", ()) if m.type == "human"]
         return not says and len(humans) == 1
 
