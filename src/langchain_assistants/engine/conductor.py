@@ -35,7 +35,6 @@ from langchain_assistants.engine.run_creation import (
 )
 from langchain_assistants.engine.run_rows import (
     PREFIX,
-    Claim,
     run_row,
     run_row_of_any_tenant,
     to_run,
@@ -122,7 +121,7 @@ class Conductor:
                 tenant = (yield from run_row_of_any_tenant(run_id))["tenant"]
             except NotFoundError:  # its thread was deleted after it had expired
                 return None
-            return (yield from claim_run(run_id, tenant, self._claim(now), now))
+            return (yield from claim_run(run_id, tenant, self.ownership.claim(), now))
 
         row = None
         try:
@@ -185,7 +184,7 @@ class Conductor:
             return stopped
         if row["status"] != "in_progress":
             waiting = row
-            self.ownership.take(waiting["id"])
+            self.ownership.take(waiting)
             try:
                 row = await self._turn(waiting, claim=True)
             except BaseException:
@@ -231,7 +230,7 @@ class Conductor:
         await self.look(run_id, tenant)
         now = self.workplace.clock()
         row = await self.workplace.database.write(
-            finish(run_id, tenant, outputs, self._claim(now), now, task)
+            finish(run_id, tenant, outputs, self.ownership.claim(), now, task)
         )
         self.bells.ring(run_id, row["thread_id"])
         return Execution(to_run(row), [])
@@ -325,16 +324,13 @@ class Conductor:
 
     def take_over(self, row: Row) -> None:
         """Execute a queued run as soon as it holds its thread and there is room."""
-        self.ownership.take(row["id"])
+        self.ownership.take(row)
         if row["head"]:
             self.dispatcher.wake(row["id"])
         else:
             self.workplace.portal.start(lambda: self._wake_in_turn(row))
 
     # Parts.
-
-    def _claim(self, now: float) -> Claim:
-        return Claim(self.ownership.worker, now + self.ownership.seconds)
 
     async def _create(
         self,
@@ -355,7 +351,7 @@ class Conductor:
             self.workplace.new_id(PREFIX),
             self.workplace.new_id,
             messages,
-            self._claim(now),
+            self.ownership.claim(),
             claimed,
             own_tools,
             self.executor.running,
@@ -400,7 +396,7 @@ class Conductor:
         task: str | None = None,
     ) -> Submission:
         now = self.workplace.clock()
-        claim = self._claim(now)
+        claim = self.ownership.claim()
         submission = await self.workplace.database.write(
             submit(run_id, tenant, outputs, claim, now, task, claimed=claimed)
         )
@@ -422,7 +418,7 @@ class Conductor:
                         return current
                     now = self.workplace.clock()
                     claimed = await self.workplace.database.write(
-                        claim_run(run_id, tenant, self._claim(now), now)
+                        claim_run(run_id, tenant, self.ownership.claim(), now)
                     )
                     if claimed is not None:
                         return claimed
@@ -466,7 +462,7 @@ class Conductor:
         tools: Implementations | None = None,
     ) -> Execution:
         """Execute a claimed run; after a database error claim and try it again."""
-        lease = self.ownership.take(row["id"], row["attempt"])
+        lease = self.ownership.take(row, row["attempt"])
         try:
             for delay in _STORAGE_RETRIES:
                 try:
@@ -478,14 +474,16 @@ class Conductor:
                 except StorageError:
                     logger.warning("run_requeued", extra={"run_id": row["id"]})
                     await asyncio.sleep(delay)
-                    now = self.workplace.clock()
+                    now, claim = self.workplace.clock(), self.ownership.claim()
                     again = await self.workplace.database.write(
-                        claim_run(row["id"], row["tenant"], self._claim(now), now)
+                        claim_run(row["id"], row["tenant"], claim, now)
                     )
                     if again is None:
                         raise
                     row = again
-                    lease = self.ownership.take(row["id"], row["attempt"])
+                    if log is not None:
+                        log.attempt = row["attempt"]
+                    lease = self.ownership.take(row, row["attempt"])
             return await self.executor.execute(
                 row, lease, log=log, config=config, tools=tools
             )

@@ -134,7 +134,7 @@ class AssistantsEngine:
             fallback_models,
             self.settings,
         )
-        ownership = Ownership(f"worker_{uuid.uuid4().hex}", self.settings.lease)
+        ownership = Ownership(f"worker_{uuid.uuid4().hex}", self.settings.lease, clock)
         self._conductor = Conductor(
             self._workplace,
             Executor(
@@ -200,8 +200,8 @@ class AssistantsEngine:
     def close(self) -> None:
         """Cancel the runs that execute in the background and close the database."""
         self._closed = True
+        self._heartbeat.stop()  # first, or it takes over what nobody executes here
         self._workplace.portal.stop()
-        self._heartbeat.stop()
         self._conductor.close()
         self._offloading.close()
         self.database.close()

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from langchain_assistants.engine.ownership import Lease, Ownership
-from langchain_assistants.engine.run_rows import Claim
 from langchain_assistants.engine.sweep import (
     Suspects,
     apply,
+    give_back,
     late_runs,
     missing_tools,
     owned,
@@ -98,7 +98,7 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; leases that are in force run out."""
+        """End the thread and give queued runs back: others may execute them now."""
         self._stopped.set()
         if self._thread not in (None, threading.current_thread()):
             assert self._thread is not None
@@ -110,7 +110,7 @@ class Heartbeat:
         if not leases:
             return
         begun, database = time.monotonic(), self._workplace.database
-        name, until = self._ownership.worker, self._claim().lease_until
+        name, until = self._ownership.worker, self._ownership.claim().lease_until
         rows = await database.read(owned(leases, name))
         # A clock that has jumped makes a lease look older than it is.
         due = any(lease.is_due for lease in leases.values()) or any(
@@ -130,6 +130,12 @@ class Heartbeat:
             elif worker is not None:
                 worker.lost(run_id, lease)
 
+    async def give_back(self) -> None:
+        """Let go of the runs that nobody has begun to execute here."""
+        database, now = self._workplace.database, self._workplace.clock()
+        if leases := self._ownership.snapshot():
+            await database.write(give_back(leases, self._ownership.worker, now))
+
     async def sweep(self) -> None:
         """Take care of runs that are late and nobody's."""
         database, now = self._workplace.database, self._workplace.clock()
@@ -141,7 +147,8 @@ class Heartbeat:
                 if remedy == "take":
                     continue
                 remedy = "queue"
-            changed = await database.write(apply(row, remedy, self._claim(), now))
+            heir = self._ownership.claim()
+            changed = await database.write(apply(row, remedy, heir, now))
             if changed is None or worker is None:
                 continue
             if remedy in ("release", "take"):
@@ -162,10 +169,6 @@ class Heartbeat:
             )
         return bool(missing)
 
-    def _claim(self) -> Claim:
-        until = self._workplace.clock() + self._ownership.seconds
-        return Claim(self._ownership.worker, until)
-
 
 def _serve(
     heartbeat: weakref.ref[Heartbeat], stopped: threading.Event, seconds: float
@@ -179,6 +182,8 @@ def _serve(
             runner.run(_quietly(living.beat))
             runner.run(_quietly(living.sweep))
             del living
+        if (living := heartbeat()) is not None:
+            runner.run(_quietly(living.give_back))
 
 
 async def _quietly(work: Callable[[], object]) -> None:

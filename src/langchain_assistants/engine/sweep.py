@@ -56,6 +56,11 @@ _is_owned = and_(
 )
 _seen = (table.c.id, table.c.status, table.c.attempt, table.c.lease_until)
 _OWNED = Statement(select(*_seen).where(_is_owned))
+_GIVE_BACK = Statement(
+    update(table)
+    .where(_is_owned, text("status = 'queued'"))
+    .values(lease_until=param("now"))
+)
 _RENEW = Statement(
     update(table)
     .where(_is_owned)
@@ -75,6 +80,11 @@ def renew(
     return (
         yield _RENEW(ids=to_json(list(ids)), worker=worker, lease_until=lease_until)
     )
+
+
+def give_back(ids: Iterable[str], worker: str, now: float) -> Transaction[None]:
+    """End the worker's leases of those of these runs that are queued."""
+    yield _GIVE_BACK(ids=to_json(list(ids)), worker=worker, now=now)
 
 
 def owned(ids: Iterable[str], worker: str) -> Transaction[list[Row]]:
@@ -150,8 +160,9 @@ class Suspects:
             return "expire"
         if row["attempt"] >= MAX_ATTEMPTS:
             return "fail"
-        if not self.recover:  # others may; else its deadline ends it
-            return None
+        if not self.recover:
+            # Those who would execute it come first.
+            return "fail" if now - row["lease_until"] > self.lease else None
         return "release" if row["status"] == "in_progress" else "take"
 
 
