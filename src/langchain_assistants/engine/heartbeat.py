@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from langchain_assistants.engine.ownership import Lease, Ownership
+from langchain_assistants.engine.retention import Retention
 from langchain_assistants.engine.sweep import (
     Suspects,
     apply,
@@ -83,6 +84,8 @@ class Heartbeat:
         self._beat_seconds = min(_BEAT_SECONDS, lease / _BEATS_A_LEASE)
         self._sweep_seconds = min(_SWEEP_SECONDS, 2 * self._beat_seconds)
         self._suspects = Suspects(2 * self._beat_seconds, recover, lease)
+        ttl = workplace.settings.thread_ttl
+        self._retention = None if ttl is None else Retention(workplace.database, ttl)
         self._warned: set[str] = set()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -130,7 +133,7 @@ class Heartbeat:
                 worker.lost(run_id, lease)
 
     async def sweep(self) -> None:
-        """Take care of runs that are late and nobody's."""
+        """Take care of runs that are late and nobody's, then of idle threads."""
         database, now = self._workplace.database, self._workplace.clock()
         late = await database.read(late_runs(now))
         own = self._ownership.snapshot()
@@ -146,6 +149,8 @@ class Heartbeat:
                 worker.take_over(row["id"])
             else:
                 worker.swept(changed)
+        if self._retention is not None:
+            await self._retention.sweep(now)
 
     def _cannot_execute(self, row: Row) -> bool:
         missing = missing_tools(row, self._tools)

@@ -18,7 +18,7 @@ from tests.dialogue import Dialogue
 from tests.stored import path_of, rows
 
 from langchain_assistants import AssistantsEngine
-from langchain_assistants.engine.engine import open_sqlite
+from langchain_assistants.engine.location import open_sqlite
 from langchain_assistants.engine.run_saver import RunSaver, strict_serializer
 from langchain_assistants.settings import Settings
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
