@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -27,7 +26,12 @@ from langchain_assistants.engine.stuck_runs import (
 from langchain_assistants.errors import StorageError
 from langchain_assistants.settings import Settings
 from langchain_assistants.storage.database import Database, Row
-from langchain_assistants.storage.inspection import SQLiteFile
+from langchain_assistants.storage.inspection import (
+    IS_TOO_OLD,
+    OLDEST_SQLITE,
+    SQLITE_VERSION,
+    SQLiteFile,
+)
 from langchain_assistants.storage.schema import HEAD, newer_schema, revision_of
 from langchain_assistants.storage.sqlite import SQLiteDatabase
 
@@ -38,7 +42,6 @@ _PACKAGES = (
     "langgraph",
     "openai",
 )
-_OLDEST_SQLITE = (3, 38, 0)
 _LARGE_LOG = 64 * 2**20
 _LITTLE_SPACE = 256 * 2**20
 _SHOWN_IDS = 3
@@ -76,19 +79,18 @@ async def examine(
 
 def _software() -> Iterator[Finding]:
     versions = [f"Python {platform.python_version()}"]
-    versions.append(f"SQLite {sqlite3.sqlite_version}")
+    versions.append(f"SQLite {SQLITE_VERSION}")
     for package in _PACKAGES:
         try:
             versions.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             versions.append(f"no {package}")
     yield Finding("ok", "software", ", ".join(versions))
-    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-        oldest = ".".join(map(str, _OLDEST_SQLITE))
+    if IS_TOO_OLD:
         yield Finding(
             "problem",
             "software",
-            f"This Python's SQLite is older than {oldest}.",
+            f"This Python's SQLite is older than {OLDEST_SQLITE}.",
             advice="Use a Python that was built with a newer SQLite.",
         )
 

@@ -83,6 +83,8 @@ class Heartbeat:
         self._tools = tools
         self._beat_seconds = min(_BEAT_SECONDS, lease / _BEATS_A_LEASE)
         self._sweep_seconds = min(_SWEEP_SECONDS, 2 * self._beat_seconds)
+        # Of the workplace's clock to the one that never jumps.
+        self._clock_offset = workplace.clock() - time.monotonic()
         self._suspects = Suspects(2 * self._beat_seconds, recover, lease)
         ttl = workplace.settings.thread_ttl
         self._retention = None if ttl is None else Retention(workplace.database, ttl)
@@ -114,7 +116,8 @@ class Heartbeat:
         if not leases:
             return
         begun, database = time.monotonic(), self._workplace.database
-        name, due = self._ownership.worker, any(x.is_due for x in leases.values())
+        name = self._ownership.worker
+        due = self._clock_has_jumped() or any(x.is_due for x in leases.values())
         if due:
             until = self._workplace.clock() + self._ownership.seconds
             rows = await database.write(renew(leases, name, until))
@@ -131,6 +134,14 @@ class Heartbeat:
                     worker.heard_cancel(run_id, lease)
             elif worker is not None:
                 worker.lost(run_id, lease)
+
+    def _clock_has_jumped(self) -> bool:
+        """Tell, once, whether leases may look over to others, or last for too long."""
+        offset = self._workplace.clock() - time.monotonic()
+        if abs(offset - self._clock_offset) < self._ownership.seconds / 3:
+            return False
+        self._clock_offset = offset
+        return True
 
     async def sweep(self) -> None:
         """Take care of runs that are late and nobody's, then of idle threads."""

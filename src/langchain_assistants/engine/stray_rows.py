@@ -58,7 +58,9 @@ class _Kind:
             is_stray: What makes a row one; it may use `:now`.
         """
         self.name = table.name
-        self.count = Statement(select(func.count().label("n")).where(is_stray))
+        self.count = Statement(
+            select(func.count().label("n")).select_from(table).where(is_stray)
+        )
         self.owners = Statement(
             select(owner.label("id")).where(is_stray).distinct().limit(_SHOWN)
         )

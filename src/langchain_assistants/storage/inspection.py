@@ -14,6 +14,11 @@ from pathlib import Path
 from langchain_assistants.errors import StorageError
 from langchain_assistants.storage.sqlite_errors import storage_error
 
+SQLITE_VERSION = sqlite3.sqlite_version
+OLDEST_SQLITE = "3.38"
+"""The first that decodes JSON however it was built."""
+IS_TOO_OLD = sqlite3.sqlite_version_info < (3, 38)
+
 _MOST_REPORTED = 5
 
 

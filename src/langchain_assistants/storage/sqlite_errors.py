@@ -44,8 +44,7 @@ def storage_error(error: sqlite3.Error, path: str, busy_timeout: float) -> Stora
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return StorageError(
                 f"The database {path} is damaged, or no database: {text}. Keep the "
-                "file, look at it with `langchain-assistants doctor`, and go on with a "
-                "backup."
+                "file as it is, and go on with a backup."
             )
         case sqlite3.SQLITE_IOERR:
             return StorageError(

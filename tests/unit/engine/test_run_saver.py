@@ -251,7 +251,8 @@ def test_a_corrupt_checkpoint_fails_the_run_clearly_and_the_thread_lives_on(
         assert run.status == "failed"
         assert run.last_error is not None
         assert run.last_error.code == "server_error"
-        assert f"checkpoint of thread {talk.thread_id}" in run.last_error.message
+        checkpoint = f"checkpoint of run {run.id} on thread {talk.thread_id}"
+        assert checkpoint in run.last_error.message
         assert checkpoints(talk.engine) == []
         assert talk.ask("Again").status == "completed"
 
