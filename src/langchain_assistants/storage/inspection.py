@@ -58,13 +58,16 @@ class SQLiteFile:
         return [] if lines == ["ok"] else lines
 
     def check_writable(self) -> None:
-        """Begin to write, and leave it at that.
+        """Begin to write, and undo it.
 
         Raises:
             StorageError: It is read-only, or locked by another process.
         """
         with self._connection() as connection:
+            [version] = connection.execute("PRAGMA user_version").fetchone()
             connection.execute("BEGIN IMMEDIATE")
+            # Only a write is refused: SQLite begins on a read-only file, too.
+            connection.execute(f"PRAGMA user_version = {version}")
             connection.execute("ROLLBACK")
 
     def empty_log(self) -> bool:

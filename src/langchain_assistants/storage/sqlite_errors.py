@@ -33,8 +33,8 @@ def storage_error(error: sqlite3.Error, path: str, busy_timeout: float) -> Stora
             )
         case sqlite3.SQLITE_READONLY:
             return StorageError(
-                f"The database {path} is read-only: it can be read, and nothing can be "
-                "stored. Make the file and its folder writable, or open a copy."
+                f"The database {path} is read-only: nothing was stored. Make the file "
+                "and its folder writable, or open a copy."
             )
         case sqlite3.SQLITE_CANTOPEN:
             return StorageError(
