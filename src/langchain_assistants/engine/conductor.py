@@ -93,13 +93,9 @@ class Conductor:
             return row
         if reserved:
             self.dispatcher.release()
-        self.ownership.take(row["id"])
         if log is not None:
             self._listeners.add(row["id"], log)
-        if row["head"]:
-            self.dispatcher.wake(row["id"])
-        else:
-            self.workplace.portal.start(lambda: self._wake_in_turn(row))
+        self.take_over(row)
         return row
 
     async def submit(
@@ -112,12 +108,11 @@ class Conductor:
     ) -> Row:
         """Submit tool outputs and let the run go on in the background."""
         await self.look(run_id, tenant)
-        submission = await self._submit(run_id, tenant, outputs, log, claimed=False)
-        self.ownership.take(run_id)
+        row = (await self._submit(run_id, tenant, outputs, log, claimed=False)).row
         if log is not None:
             self._listeners.add(run_id, log)
-        self.dispatcher.wake(run_id)
-        return submission.row
+        self.take_over(row)
+        return row
 
     async def _deliver(self, run_id: str) -> None:
         now = self.workplace.clock()
@@ -328,10 +323,13 @@ class Conductor:
         self._listeners.tell_end(row)
         self.bells.ring(row["id"], row["thread_id"])
 
-    def take_over(self, run_id: str) -> None:
-        """Execute a run whose process died."""
-        self.ownership.take(run_id)
-        self.dispatcher.wake(run_id)
+    def take_over(self, row: Row) -> None:
+        """Execute a queued run as soon as it holds its thread and there is room."""
+        self.ownership.take(row["id"])
+        if row["head"]:
+            self.dispatcher.wake(row["id"])
+        else:
+            self.workplace.portal.start(lambda: self._wake_in_turn(row))
 
     # Parts.
 
@@ -450,7 +448,11 @@ class Conductor:
         try:
             return await self._execute(row, log=log, config=config, tools=tools)
         except TakenOver:
-            ended = await self.settled(row["id"], row["tenant"], None)
+            try:
+                ended = await self.settled(row["id"], row["tenant"], None)
+            except BaseException:  # the caller went away
+                await outlast(self._cancel_quietly(row))
+                raise
             outcome = await self._stopped(ended)
             assert outcome is not None, "a settled run has stopped"
             return outcome

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from langchain_assistants.engine.ownership import Lease, Ownership
 from langchain_assistants.engine.retention import Retention
+from langchain_assistants.engine.run_rows import Claim
 from langchain_assistants.engine.sweep import (
     Suspects,
     apply,
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 # A cancel from another process is heard within the first of these.
 _BEAT_SECONDS = 0.5
-_SWEEP_SECONDS = 1.0
 _BEATS_A_LEASE = 4
 
 
@@ -50,8 +50,8 @@ class Worker(Protocol):
         """A run was ended or given back for want of a living worker."""
         ...
 
-    def take_over(self, run_id: str) -> None:
-        """A queued run waits for somebody to execute it."""
+    def take_over(self, row: Row) -> None:
+        """A queued run is this process's from now on."""
         ...
 
 
@@ -82,9 +82,6 @@ class Heartbeat:
         self._worker = weakref.ref(worker)
         self._tools = tools
         self._beat_seconds = min(_BEAT_SECONDS, lease / _BEATS_A_LEASE)
-        self._sweep_seconds = min(_SWEEP_SECONDS, 2 * self._beat_seconds)
-        # Of the workplace's clock to the one that never jumps.
-        self._clock_offset = workplace.clock() - time.monotonic()
         self._suspects = Suspects(2 * self._beat_seconds, recover, lease)
         ttl = workplace.settings.thread_ttl
         self._retention = None if ttl is None else Retention(workplace.database, ttl)
@@ -116,13 +113,15 @@ class Heartbeat:
         if not leases:
             return
         begun, database = time.monotonic(), self._workplace.database
-        name = self._ownership.worker
-        due = self._clock_has_jumped() or any(x.is_due for x in leases.values())
+        name, until = self._ownership.worker, self._claim().lease_until
+        rows = await database.read(owned(leases, name))
+        # A clock that has jumped makes a lease look over, or last for far too long.
+        due = any(lease.is_due for lease in leases.values()) or any(
+            abs(row["lease_until"] - until) > self._ownership.seconds / 2
+            for row in rows
+        )
         if due:
-            until = self._workplace.clock() + self._ownership.seconds
             rows = await database.write(renew(leases, name, until))
-        else:
-            rows = await database.read(owned(leases, name))
         kept = {row["id"]: row for row in rows}
         worker = self._worker()
         for run_id, lease in leases.items():
@@ -135,14 +134,6 @@ class Heartbeat:
             elif worker is not None:
                 worker.lost(run_id, lease)
 
-    def _clock_has_jumped(self) -> bool:
-        """Tell, once, whether leases may look over to others, or last for too long."""
-        offset = self._workplace.clock() - time.monotonic()
-        if abs(offset - self._clock_offset) < self._ownership.seconds / 3:
-            return False
-        self._clock_offset = offset
-        return True
-
     async def sweep(self) -> None:
         """Take care of runs that are late and nobody's, then of idle threads."""
         database, now = self._workplace.database, self._workplace.clock()
@@ -151,14 +142,16 @@ class Heartbeat:
         worker = self._worker()
         for row, remedy in self._suspects.remedies(late, own, now):
             if remedy in ("release", "take") and self._cannot_execute(row):
-                continue
-            changed = await database.write(apply(row, remedy, now))
+                if remedy == "take":
+                    continue
+                remedy = "queue"
+            changed = await database.write(apply(row, remedy, self._claim(), now))
             if changed is None or worker is None:
                 continue
             if remedy in ("release", "take"):
                 logger.info("run_taken_over", extra={"run_id": row["id"]})
-                worker.take_over(row["id"])
-            else:
+                worker.take_over(changed)
+            elif remedy != "queue":
                 worker.swept(changed)
         if self._retention is not None:
             await self._retention.sweep(now)
@@ -175,26 +168,22 @@ class Heartbeat:
             )
         return bool(missing)
 
-    @property
-    def sweep_seconds(self) -> float:
-        """Seconds between two sweeps."""
-        return self._sweep_seconds
+    def _claim(self) -> Claim:
+        until = self._workplace.clock() + self._ownership.seconds
+        return Claim(self._ownership.worker, until)
 
 
 def _serve(
     heartbeat: weakref.ref[Heartbeat], stopped: threading.Event, seconds: float
 ) -> None:
     """Beat and sweep on a loop of this thread."""
-    swept_at = 0.0
     with asyncio.Runner() as runner:
         while not stopped.wait(seconds):
             living = heartbeat()
             if living is None:
                 return
             runner.run(_quietly(living.beat))
-            if time.monotonic() >= swept_at + living.sweep_seconds:
-                runner.run(_quietly(living.sweep))
-                swept_at = time.monotonic()
+            runner.run(_quietly(living.sweep))
             del living
 
 
