@@ -324,7 +324,7 @@ class Executor:
     ) -> Row:
         """Execute the graph and store how the run stops."""
         try:
-            self._saver.begin(row["thread_id"], recorder)
+            self._saver.begin(row["thread_id"], row["id"], recorder)
             interrupts = await self._run_graph(row, settings, recorder, config, tools)
             if interrupts:
                 return await recorder.require_action(

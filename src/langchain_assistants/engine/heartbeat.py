@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from langchain_assistants.engine.ownership import Lease, Ownership
+from langchain_assistants.engine.retention import Retention
 from langchain_assistants.engine.sweep import (
     Suspects,
     apply,
@@ -82,6 +83,8 @@ class Heartbeat:
         self._tools = tools
         self._beat_seconds = min(_BEAT_SECONDS, lease / _BEATS_A_LEASE)
         self._suspects = Suspects(2 * self._beat_seconds, recover, lease)
+        ttl = workplace.settings.thread_ttl
+        self._retention = None if ttl is None else Retention(workplace.database, ttl)
         self._warned: set[str] = set()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -112,9 +115,10 @@ class Heartbeat:
         begun, database = time.monotonic(), self._workplace.database
         name, until = self._ownership.worker, self._ownership.claim().lease_until
         rows = await database.read(owned(leases, name))
-        # A clock that has jumped makes a lease look older than it is.
+        # A clock that has jumped makes a lease look over, or last for far too long.
         due = any(lease.is_due for lease in leases.values()) or any(
-            row["lease_until"] < until - self._ownership.seconds / 2 for row in rows
+            abs(row["lease_until"] - until) > self._ownership.seconds / 2
+            for row in rows
         )
         if due:
             rows = await database.write(renew(leases, name, until))
@@ -137,7 +141,7 @@ class Heartbeat:
             await database.write(give_back(leases, self._ownership.worker, now))
 
     async def sweep(self) -> None:
-        """Take care of runs that are late and nobody's."""
+        """Take care of runs that are late and nobody's, then of idle threads."""
         database, now = self._workplace.database, self._workplace.clock()
         late = await database.read(late_runs(now))
         own = self._ownership.snapshot()
@@ -156,6 +160,8 @@ class Heartbeat:
                 worker.take_over(changed)
             elif remedy != "queue":
                 worker.swept(changed)
+        if self._retention is not None:
+            await self._retention.sweep(now)
 
     def _cannot_execute(self, row: Row) -> bool:
         missing = missing_tools(row, self._tools)

@@ -414,11 +414,11 @@ def end_run(
     yield _FORGET_OUTPUTS(run_id=run_id)
     yield _FORGET_CHECKPOINTS(thread_id=thread_id)
     if row["head"]:
-        yield from _admit_waiting(thread_id, now)
+        yield from admit_waiting(thread_id, now)
     return rows[0]
 
 
-def _admit_waiting(thread_id: str, now: float) -> Transaction[None]:
+def admit_waiting(thread_id: str, now: float) -> Transaction[None]:
     """Give a freed thread to the run that has waited longest."""
     while True:
         row = first((yield _WAITING(thread_id=thread_id)))

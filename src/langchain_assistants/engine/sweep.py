@@ -150,7 +150,10 @@ class Suspects:
         # Nobody holds a lease on a run that waits for its caller.
         if row["lease_until"] is None:
             return "expire" if expired else None
-        if waited < self.patience:
+        tried_often = row["attempt"] >= MAX_ATTEMPTS
+        # Its workers gave it back (a full disk): no death, but no hurry either.
+        given_back = tried_often and row["status"] == "queued"
+        if waited < (self.lease if given_back else self.patience):
             return None
         if row["lease_until"] > now:  # its worker should have ended it: it is hung
             return "expire" if now - row["expires_at"] > self.lease else None
@@ -158,7 +161,7 @@ class Suspects:
             return "cancel"
         if expired:
             return "expire"
-        if row["attempt"] >= MAX_ATTEMPTS:
+        if tried_often and not given_back:
             return "fail"
         if not self.recover:
             # Those who would execute it come first.
