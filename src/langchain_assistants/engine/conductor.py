@@ -479,7 +479,7 @@ class Conductor:
                         claim_run(row["id"], row["tenant"], claim, now)
                     )
                     if again is None:
-                        raise
+                        raise TakenOver(row["id"]) from None
                     row = again
                     if log is not None:
                         log.attempt = row["attempt"]
