@@ -84,6 +84,7 @@ class GraphConversations(RuleBasedStateMachine):
         self.saver = MortalSaver(self.faults)
         self.unpaired: list[AssertionError] = []
         self.number = 0
+        self.crashed = False
         self.engine = self.opened()
         self.assistant = self.engine.assistants.create(model="m")
         self.graph = self.made()
@@ -167,7 +168,9 @@ class GraphConversations(RuleBasedStateMachine):
             self.graph = self.made()
         self.invoke(None, fault)
 
-    @precondition(lambda self: self.snapshot.created_at)
+    # What a replay from before a crash has to show depends on how far the crashed turn
+    # came: not modelled here.
+    @precondition(lambda self: self.snapshot.created_at and not self.crashed)
     @rule(index=INDEX, says=st.booleans(), fault=FAULTS)
     def go_back(self, index: int, says: bool, fault: Any) -> None:
         """Replay from a checkpoint, or say something else there."""
@@ -212,6 +215,7 @@ class GraphConversations(RuleBasedStateMachine):
                 self.graph.invoke(given, config, durability="sync")
         except (Crash, RunError):
             assert fault is not None
+            self.crashed = True
         else:
             self.settled()
         finally:
@@ -224,14 +228,15 @@ class GraphConversations(RuleBasedStateMachine):
         found: StateSnapshot = self.graph.get_state(CONFIG)
         return found
 
-    @staticmethod
-    def tells_its_turn(state: StateSnapshot, says: bool) -> bool:
+    def tells_its_turn(self, state: StateSnapshot, says: bool) -> bool:
         """Tell whether a replay from a state can be told from a state that was lost.
 
-        Before the first answer of all only an input that the thread has shows it.
+        Before the first answer of all only an input that the thread has shows it. To a
+        question that made room for new input there is no answer any more.
         """
-        if state.values.get("run_id"):
-            return True
+        if run_id := state.values.get("run_id"):
+            run = self.engine.runs.retrieve(run_id)
+            return says or run.status != "cancelled"
         humans = [m for m in state.values.get("messages", ()) if m.type == "human"]
         return not says and len(humans) == 1
 
@@ -263,7 +268,11 @@ class GraphConversations(RuleBasedStateMachine):
         thread_id = snapshot.values["thread_id"]
         listed = list(self.engine.messages.list(thread_id, order="asc"))
         users = [message.text for message in listed if message.role == "user"]
-        assert users == self.said()  # no_message_is_lost_or_doubled
+        # no_message_is_lost_or_doubled. A graph that goes back before a turn without
+        # an answer is on the same thread, which keeps what was said in that turn.
+        said = self.said()
+        done = {m.text.removeprefix("done ") for m in listed if m.role == "assistant"}
+        assert [text for text in users if text in said or text in done] == said
         assert run.thread_id == thread_id
         assert run.status == snapshot.values["status"]
         if snapshot.interrupts:
