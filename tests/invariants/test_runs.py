@@ -315,11 +315,13 @@ def test_a_waiting_run_that_ends_takes_nothing_from_the_run_before_it(
     )
     assert engine.runs.cancel(waiting.id).status == "cancelled"
     engine.close()
-    resumed = engine_factory.reopen(["Done."], tools=[counter.tool()])
+    model = ScriptedChatModel(["Done."])
+    resumed = engine_factory.reopen(model, tools=[counter.tool()])
     resumed.runs.submit_tool_outputs(run.id, tool_outputs=outputs("call_yours"))
     assert wait(resumed, run).status == "completed"
-    assert counter.count == 1
-    assert texts(resumed, thread.id) == ["Hi", "Done."]
+    asked = [message.type for message in model.calls[0].messages]
+    assert asked == ["human", "ai", "tool", "tool"]
+    assert (counter.count, texts(resumed, thread.id)) == (1, ["Hi", "Done."])
     assert broken_invariants(resumed) == []
 
 
