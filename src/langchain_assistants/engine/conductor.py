@@ -93,14 +93,18 @@ class Conductor:
             return row
         if reserved:
             self.dispatcher.release()
-        self.ownership.take(row["id"])
         if log is not None:
             self._listeners.add(row["id"], log)
+        self._take_queued(row)
+        return row
+
+    def _take_queued(self, row: Row) -> None:
+        """Answer for a queued run, and execute it when it is its turn."""
+        self.ownership.take(row["id"])
         if row["head"]:
             self.dispatcher.wake(row["id"])
         else:
             self.workplace.portal.start(lambda: self._wake_in_turn(row))
-        return row
 
     async def submit(
         self,
@@ -162,7 +166,11 @@ class Conductor:
                 log.end()
 
     async def _wake_in_turn(self, row: Row) -> None:
-        turn = await self._turn(row, claim=False)
+        try:
+            turn = await self._turn(row, claim=False)
+        except BaseException:
+            self.ownership.drop(row["id"])  # so that somebody else takes care of it
+            raise
         if is_terminal(turn["status"]):
             self.ownership.drop(row["id"])
             self._listeners.tell_end(turn)
@@ -328,10 +336,9 @@ class Conductor:
         self._listeners.tell_end(row)
         self.bells.ring(row["id"], row["thread_id"])
 
-    def take_over(self, run_id: str) -> None:
-        """Execute a run whose process died."""
-        self.ownership.take(run_id)
-        self.dispatcher.wake(run_id)
+    def take_over(self, row: Row) -> None:
+        """Execute a run whose process died, when it is its turn."""
+        self._take_queued(row)
 
     # Parts.
 

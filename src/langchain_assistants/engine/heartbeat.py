@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from langchain_assistants.engine.ownership import Lease, Ownership
+from langchain_assistants.engine.run_rows import Claim
 from langchain_assistants.engine.sweep import (
     Suspects,
     apply,
@@ -49,8 +50,8 @@ class Worker(Protocol):
         """A run was ended or given back for want of a living worker."""
         ...
 
-    def take_over(self, run_id: str) -> None:
-        """A queued run waits for somebody to execute it."""
+    def take_over(self, row: Row) -> None:
+        """A queued run is this process's now: its own has died."""
         ...
 
 
@@ -134,16 +135,17 @@ class Heartbeat:
         database, now = self._workplace.database, self._workplace.clock()
         late = await database.read(late_runs(now))
         own = self._ownership.snapshot()
+        claim = Claim(self._ownership.worker, now + self._ownership.seconds)
         worker = self._worker()
         for row, remedy in self._suspects.remedies(late, own, now):
             if remedy in ("release", "take") and self._cannot_execute(row):
                 continue
-            changed = await database.write(apply(row, remedy, now))
+            changed = await database.write(apply(row, remedy, claim, now))
             if changed is None or worker is None:
                 continue
             if remedy in ("release", "take"):
                 logger.info("run_taken_over", extra={"run_id": row["id"]})
-                worker.take_over(row["id"])
+                worker.take_over(changed)
             else:
                 worker.swept(changed)
 

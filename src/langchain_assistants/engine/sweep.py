@@ -21,12 +21,13 @@ from langchain_assistants.engine.run_changes import (
     expire_run,
     release_run,
 )
-from langchain_assistants.engine.run_rows import run_row
+from langchain_assistants.engine.run_rows import Claim, run_row
 from langchain_assistants.engine.transitions import Trigger, is_terminal
 from langchain_assistants.storage.database import (
     Row,
     Statement,
     Transaction,
+    first,
     from_json,
     param,
     to_json,
@@ -57,6 +58,16 @@ _RENEW = Statement(
     .where(_is_owned)
     .values(lease_until=param("lease_until"))
     .returning(table.c.id, table.c.status, table.c.attempt)
+)
+_ADOPT = Statement(
+    update(table)
+    .where(
+        table.c.id == param("id"),
+        table.c.attempt == param("attempt"),
+        text("status = 'queued'"),
+    )
+    .values(worker=param("worker"), lease_until=param("lease_until"))
+    .returning(table)
 )
 
 
@@ -122,9 +133,9 @@ class Suspects:
             )
             before = self._seen.get(row["id"])
             same = before is not None and before[:3] == look[:3]
-            first = before if same and before is not None else look
-            seen[row["id"]] = first
-            waited = look.at - first.at
+            noticed = before if same and before is not None else look
+            seen[row["id"]] = noticed
+            waited = look.at - noticed.at
             remedy = self._remedy(row, now, waited)
             if remedy is not None:
                 decided.append((row, remedy))
@@ -152,8 +163,14 @@ class Suspects:
         return "release" if row["status"] == "in_progress" else "take"
 
 
-def apply(row: Row, remedy: Remedy, now: float) -> Transaction[Row | None]:
-    """Do what was decided about a run, if it is still as it was; return it then."""
+def apply(
+    row: Row, remedy: Remedy, claim: Claim, now: float
+) -> Transaction[Row | None]:
+    """Do what was decided about a run, if it is still as it was; return it then.
+
+    One that is to be executed here is queued with this claim: it may have to wait for
+    its thread, and nobody else needs to care for it meanwhile.
+    """
     current = yield from run_row(row["id"], row["tenant"])
     same = all(
         current[name] == row[name] for name in ("attempt", "status", "lease_until")
@@ -164,8 +181,6 @@ def apply(row: Row, remedy: Remedy, now: float) -> Transaction[Row | None]:
         return (yield from expire_run(current, now))
     if remedy == "cancel":
         return (yield from end_run(current, Ending(Trigger.CANCEL), now))
-    if remedy == "release":
-        return (yield from release_run(current["id"], current["attempt"], now))
     if remedy == "fail":
         message = (
             f"The process that executed the run died {current['attempt']} times."
@@ -174,7 +189,18 @@ def apply(row: Row, remedy: Remedy, now: float) -> Transaction[Row | None]:
         )
         error = {"code": "server_error", "message": message}
         return (yield from end_run(current, Ending(Trigger.FAIL, error), now))
-    return current
+    if remedy == "release":
+        yield from release_run(current["id"], current["attempt"], now)
+    return first(
+        (
+            yield _ADOPT(
+                id=current["id"],
+                attempt=current["attempt"],
+                worker=claim.worker,
+                lease_until=claim.lease_until,
+            )
+        )
+    )
 
 
 def missing_tools(row: Row, names: frozenset[str]) -> list[str]:
