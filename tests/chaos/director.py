@@ -164,14 +164,15 @@ class Director:
         meet: dict[Kind, Callable[[Fault], Awaitable[bool]]] = {
             "kill": self._kill,
             "freeze": self._freeze,
+            "lock": self._lock,
             "cancel": self._cancel,
             "submit": self._submit,
             "deadline": self._deadline,
         }
         try:
             return await meet[fault.kind](fault)
-        except (InvalidRequestError, StorageError):
-            return False  # it has ended in the meantime, or a frozen one has the file
+        except (InvalidRequestError, StorageError, sqlite3.OperationalError):
+            return False  # it has just ended, or a frozen process has locked the file
 
     async def _kill(self, fault: Fault) -> bool:
         name = fault.among(sorted(self._living))
@@ -190,6 +191,12 @@ class Director:
         living.thaws_at = time.monotonic() + fault.length
         self._journal.note("froze", process=living.process.pid)
         _signal(living.process, signal.SIGSTOP)
+        return True
+
+    async def _lock(self, fault: Fault) -> bool:
+        with closing(sqlite3.connect(self._folder.database)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            await self._pass(fault.length)
         return True
 
     async def _cancel(self, fault: Fault) -> bool:
@@ -214,14 +221,14 @@ class Director:
     async def _deadline(self, fault: Fault) -> bool:
         thread = fault.among(list(self._place.threads))
         self._hurried += 1
-        text = script.message("hurried", self._hurried, "charge, ship, ask")
+        text = script.message("hurried", self._hurried, script.LONG)
         self._journal.note("says", thread=thread, text=text)
         await self._engine.runs.acreate(
             thread,
             assistant_id=self._place.hosted,
             additional_messages=[{"role": "user", "content": text}],
             on_active_run="queue",
-            expires_after=fault.length,
+            expires_after=1,
         )
         self._journal.note("accepted", thread=thread, text=text)
         return True

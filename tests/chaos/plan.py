@@ -14,13 +14,14 @@ from typing import Literal
 LEASE = 1.0
 """Seconds; short, so that a frozen process outlives its leases."""
 
-Kind = Literal["kill", "freeze", "cancel", "submit", "deadline"]
+Kind = Literal["kill", "freeze", "lock", "cancel", "submit", "deadline"]
 KINDS: dict[Kind, int] = {
     "kill": 8,
     "freeze": 5,
+    "lock": 1,
     "cancel": 3,
     "submit": 2,
-    "deadline": 2,
+    "deadline": 1,
 }
 """How often each kind occurs, of twenty."""
 
@@ -30,12 +31,13 @@ class Fault:
     """One thing that goes wrong.
 
     Attributes:
-        kind: "kill" and "freeze" meet a process, "cancel" a run, "submit" a run that
-            waits for outputs (it gets them twice at once), "deadline" is a new run
-            that has too little time.
+        kind: "kill" and "freeze" meet a process; "lock" the database, which somebody
+            else keeps to himself; "cancel" a run; "submit" a run that waits for
+            outputs (it gets them twice at once); "deadline" is a new run that has too
+            little time.
         after: Seconds since the fault before.
         place: Which of those it may meet, from 0 to 1.
-        length: Seconds that a process is frozen, or that a run may take.
+        length: Seconds that a process is frozen, or the database locked.
     """
 
     kind: Kind
@@ -53,10 +55,10 @@ def faults(seed: int) -> Iterator[Fault]:
     chance = random.Random(seed)
     while True:
         [kind] = chance.choices(list(KINDS), list(KINDS.values()))
-        lengths = (1.3 * LEASE, 3 * LEASE) if kind == "freeze" else (0.05, 1.0)
+        shortest, longest = (1.3, 3.0) if kind == "freeze" else (0.3, 1.5)
         yield Fault(
             kind,
             after=chance.uniform(0.1, 1.2),
             place=chance.random(),
-            length=chance.uniform(*lengths),
+            length=LEASE * chance.uniform(shortest, longest),
         )

@@ -66,7 +66,7 @@ def open_engine(
         f"sqlite:///{folder.database}",
         chat_model=script.model(journal, chance),
         tools=script.tools(journal, chance),
-        settings=Settings(lease=LEASE, cancel_grace=0.2),
+        settings=Settings(lease=LEASE, busy_timeout=LEASE, cancel_grace=0.2),
         recover=recover,
     )
 
@@ -75,15 +75,17 @@ def serve(
     folder: Folder, name: str, seed: str, place: Place, sabotage: Sabotage | None
 ) -> None:
     """Be one of the processes, until the end or a SIGKILL."""
+    chance, journal = random.Random(seed), Journal(folder.journal)
+    log = logging.FileHandler(folder.log(name))
     logging.basicConfig(
-        filename=folder.log(name),
         level=logging.INFO,
         format="%(asctime)s %(name)s %(levelname)s %(message)s %(run)s",
+        handlers=[log, _Alarm(journal)],
     )
-    logging.getLogger().handlers[0].addFilter(_name_run)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_name_run)
     if sabotage is not None:
         _SABOTAGES[sabotage]()
-    chance, journal = random.Random(seed), Journal(folder.journal)
     with open_engine(folder, journal, chance, recover=True) as engine:
         asyncio.run(_live(engine, folder, name, place, journal, chance))
         folder.rested(name).touch()
@@ -113,6 +115,19 @@ async def _live(
                 random.Random(chance.random()),
             )
             tasks.create_task(user.talk(folder.quiet.exists))
+
+
+class _Alarm(logging.Handler):
+    """Notes errors in the log: nothing that goes wrong here surprises the library."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(logging.ERROR)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # The database is locked at times.
+        if getattr(record, "error", None) != "StorageError":
+            self._journal.note("surprise", error=self.format(record))
 
 
 def _name_run(record: logging.LogRecord) -> bool:

@@ -33,6 +33,8 @@ SCRIPTS = (
     "ask+charge",
     "charge, ask+ask+ship",
 )
+LONG = "charge, ship, charge, ship, charge, ship, ask"
+"""Takes more than a second."""
 
 
 def message(name: str, number: int, script: str) -> str:

@@ -220,7 +220,7 @@ class User:
             "on_active_run": self._mode(),
         }
         if self._chance.random() < 0.05:
-            body["expires_after"] = self._chance.uniform(0.1, 1.0)
+            body["expires_after"] = 1
         return body
 
     async def _said_by(

@@ -40,7 +40,9 @@ from langchain_assistants.engine.attempts import (
     ModelHandler,
 )
 from langchain_assistants.engine.models import input_limit, is_openai, output_limit
+from langchain_assistants.engine.offloading import BEFORE_TOOL
 from langchain_assistants.engine.recorder import RunRecorder
+from langchain_assistants.engine.run_changes import Fenced
 from langchain_assistants.engine.run_saver import strict_serializer
 from langchain_assistants.engine.run_settings import RunSettings
 from langchain_assistants.engine.turn import malformed_problem
@@ -174,9 +176,10 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
             result = _SERIALIZER.loads_typed(("msgpack", recorder.outputs[call_id]))
         else:
             recorder.check()
+            BEFORE_TOOL.set(recorder.check)
             try:
                 result = await handler(request)
-            except GraphBubbleUp:
+            except (GraphBubbleUp, Fenced):
                 raise
             except Exception as error:
                 if run.settings.tool_errors == "fail":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
+from collections import Counter
 
 from tests.conftest import EngineFactory
 from tests.conversations import (
     TIMEOUT,
+    Gate,
     assistant_with,
     calls,
+    hosted,
     texts,
     thread_with,
     user,
@@ -17,11 +20,12 @@ from tests.conversations import (
 from tests.stored import broken_invariants, rows
 
 from langchain_assistants import Settings
+from langchain_assistants.testing import Reply, call
 
 BRIEF = Settings(lease=0.2)
 
 
-async def test_a_waiting_run_has_a_living_owner_before_its_turn_comes(
+def test_a_waiting_run_has_a_living_owner_before_its_turn_comes(
     engine_factory: EngineFactory,
 ) -> None:
     engine = engine_factory([calls("call_a")], settings=BRIEF)
@@ -34,7 +38,7 @@ async def test_a_waiting_run_has_a_living_owner_before_its_turn_comes(
         on_active_run="queue",
     )
     assert first.status == "requires_action"
-    await engine.aclose()
+    engine.close()
     heir = engine_factory.reopen(["Done."], settings=BRIEF)
     owner = heir.conductor.ownership.worker
 
@@ -42,12 +46,45 @@ async def test_a_waiting_run_has_a_living_owner_before_its_turn_comes(
         [row] = rows(heir, "SELECT worker FROM runs WHERE id = ?", waiting.id)
         return row["worker"]
 
-    async with asyncio.timeout(TIMEOUT):
-        while worker() != owner:
-            await asyncio.sleep(0)
+    until = time.monotonic() + TIMEOUT
+    while worker() != owner:
+        assert time.monotonic() < until
     assert heir.runs.retrieve(waiting.id).status == "queued"
     heir.runs.cancel(first.id)
     assert wait(heir, waiting).status == "completed"
     assert texts(heir, thread.id) == ["Hi", "And now?", "Done."]
     assert broken_invariants(heir) == []
 
+
+def test_a_tool_that_waits_for_a_thread_longer_than_its_lease_does_not_begin(
+    engine_factory: EngineFactory,
+) -> None:
+    gate, effects = Gate(), Counter[str]()
+
+    def hold(q: str) -> str:
+        """Keep the only thread."""
+        effects["hold"] += 1
+        gate.pass_through()
+        return q
+
+    def charge(q: str) -> str:
+        """Charge the customer."""
+        effects["charge"] += 1
+        return q
+
+    both = Reply(tool_calls=[call(name, {"q": "x"}) for name in ("hold", "charge")])
+    engine = engine_factory(
+        [both, "Done."], tools=[hold, charge], settings=Settings(tool_threads=1)
+    )
+    assistant = engine.assistants.create(
+        model="m", tools=[hosted("hold"), hosted("charge")]
+    )
+    thread = thread_with(engine, "Hi")
+    run = engine.runs.create(thread.id, assistant_id=assistant.id)
+    gate.wait_until_reached()
+    engine._heartbeat.stop()
+    engine.conductor.ownership.snapshot()[run.id].renewed_at = float("-inf")
+    gate.open()
+    assert wait(engine, run).status == "completed"
+    # In its second attempt: the first one was over before its turn came.
+    assert effects == {"hold": 2, "charge": 1}
