@@ -95,16 +95,8 @@ class Conductor:
             self.dispatcher.release()
         if log is not None:
             self._listeners.add(row["id"], log)
-        self._take_queued(row)
+        self.take_over(row)
         return row
-
-    def _take_queued(self, row: Row) -> None:
-        """Answer for a queued run, and execute it when it is its turn."""
-        self.ownership.take(row["id"])
-        if row["head"]:
-            self.dispatcher.wake(row["id"])
-        else:
-            self.workplace.portal.start(lambda: self._wake_in_turn(row))
 
     async def submit(
         self,
@@ -116,12 +108,11 @@ class Conductor:
     ) -> Row:
         """Submit tool outputs and let the run go on in the background."""
         await self.look(run_id, tenant)
-        submission = await self._submit(run_id, tenant, outputs, log, claimed=False)
-        self.ownership.take(run_id)
+        row = (await self._submit(run_id, tenant, outputs, log, claimed=False)).row
         if log is not None:
             self._listeners.add(run_id, log)
-        self.dispatcher.wake(run_id)
-        return submission.row
+        self.take_over(row)
+        return row
 
     async def _deliver(self, run_id: str) -> None:
         now = self.workplace.clock()
@@ -169,7 +160,7 @@ class Conductor:
         try:
             turn = await self._turn(row, claim=False)
         except BaseException:
-            self.ownership.drop(row["id"])  # so that somebody else takes care of it
+            self.ownership.drop(row["id"])  # so that a sweep finds it
             raise
         if is_terminal(turn["status"]):
             self.ownership.drop(row["id"])
@@ -337,8 +328,12 @@ class Conductor:
         self.bells.ring(row["id"], row["thread_id"])
 
     def take_over(self, row: Row) -> None:
-        """Execute a run whose process died, when it is its turn."""
-        self._take_queued(row)
+        """Execute a queued run as soon as it holds its thread and there is room."""
+        self.ownership.take(row["id"])
+        if row["head"]:
+            self.dispatcher.wake(row["id"])
+        else:
+            self.workplace.portal.start(lambda: self._wake_in_turn(row))
 
     # Parts.
 
@@ -457,7 +452,11 @@ class Conductor:
         try:
             return await self._execute(row, log=log, config=config, tools=tools)
         except TakenOver:
-            ended = await self.settled(row["id"], row["tenant"], None)
+            try:
+                ended = await self.settled(row["id"], row["tenant"], None)
+            except BaseException:  # the caller went away
+                await outlast(self._cancel_quietly(row))
+                raise
             outcome = await self._stopped(ended)
             assert outcome is not None, "a settled run has stopped"
             return outcome

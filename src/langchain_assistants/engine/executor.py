@@ -220,13 +220,13 @@ class Executor:
             running.reason = running.reason or "cancelled"
             await outlast(self._end_abandoned(row, recorder, task))
             raise
-        if running.reason == "lost":
-            await self._abandon(task)
-            return await self._settle(row, recorder)
         if running.reason is not None:
             await self._abandon(task)
-            trigger = Trigger.EXPIRE if running.reason == "expired" else Trigger.CANCEL
             if not (task.done() and not task.cancelled() and task.exception() is None):
+                if running.reason == "lost":
+                    return await self._settle(row, recorder)
+                expired = running.reason == "expired"
+                trigger = Trigger.EXPIRE if expired else Trigger.CANCEL
                 return await self._end(row, recorder, trigger)
         try:
             return task.result()

@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 # A cancel from another process is heard within the first of these.
 _BEAT_SECONDS = 0.5
-_SWEEP_SECONDS = 1.0
 _BEATS_A_LEASE = 4
 
 
@@ -51,7 +50,7 @@ class Worker(Protocol):
         ...
 
     def take_over(self, row: Row) -> None:
-        """A queued run is this process's now: its own has died."""
+        """A queued run is this process's from now on."""
         ...
 
 
@@ -82,7 +81,6 @@ class Heartbeat:
         self._worker = weakref.ref(worker)
         self._tools = tools
         self._beat_seconds = min(_BEAT_SECONDS, lease / _BEATS_A_LEASE)
-        self._sweep_seconds = min(_SWEEP_SECONDS, 2 * self._beat_seconds)
         self._suspects = Suspects(2 * self._beat_seconds, recover, lease)
         self._warned: set[str] = set()
         self._stopped = threading.Event()
@@ -112,12 +110,14 @@ class Heartbeat:
         if not leases:
             return
         begun, database = time.monotonic(), self._workplace.database
-        name, due = self._ownership.worker, any(x.is_due for x in leases.values())
+        name, until = self._ownership.worker, self._claim().lease_until
+        rows = await database.read(owned(leases, name))
+        # A clock that has jumped makes a lease look older than it is.
+        due = any(lease.is_due for lease in leases.values()) or any(
+            row["lease_until"] < until - self._ownership.seconds / 2 for row in rows
+        )
         if due:
-            until = self._workplace.clock() + self._ownership.seconds
             rows = await database.write(renew(leases, name, until))
-        else:
-            rows = await database.read(owned(leases, name))
         kept = {row["id"]: row for row in rows}
         worker = self._worker()
         for run_id, lease in leases.items():
@@ -135,18 +135,19 @@ class Heartbeat:
         database, now = self._workplace.database, self._workplace.clock()
         late = await database.read(late_runs(now))
         own = self._ownership.snapshot()
-        claim = Claim(self._ownership.worker, now + self._ownership.seconds)
         worker = self._worker()
         for row, remedy in self._suspects.remedies(late, own, now):
             if remedy in ("release", "take") and self._cannot_execute(row):
-                continue
-            changed = await database.write(apply(row, remedy, claim, now))
+                if remedy == "take":
+                    continue
+                remedy = "queue"
+            changed = await database.write(apply(row, remedy, self._claim(), now))
             if changed is None or worker is None:
                 continue
             if remedy in ("release", "take"):
                 logger.info("run_taken_over", extra={"run_id": row["id"]})
                 worker.take_over(changed)
-            else:
+            elif remedy != "queue":
                 worker.swept(changed)
 
     def _cannot_execute(self, row: Row) -> bool:
@@ -161,26 +162,22 @@ class Heartbeat:
             )
         return bool(missing)
 
-    @property
-    def sweep_seconds(self) -> float:
-        """Seconds between two sweeps."""
-        return self._sweep_seconds
+    def _claim(self) -> Claim:
+        until = self._workplace.clock() + self._ownership.seconds
+        return Claim(self._ownership.worker, until)
 
 
 def _serve(
     heartbeat: weakref.ref[Heartbeat], stopped: threading.Event, seconds: float
 ) -> None:
     """Beat and sweep on a loop of this thread."""
-    swept_at = 0.0
     with asyncio.Runner() as runner:
         while not stopped.wait(seconds):
             living = heartbeat()
             if living is None:
                 return
             runner.run(_quietly(living.beat))
-            if time.monotonic() >= swept_at + living.sweep_seconds:
-                runner.run(_quietly(living.sweep))
-                swept_at = time.monotonic()
+            runner.run(_quietly(living.sweep))
             del living
 
 

@@ -122,7 +122,13 @@ _SUBMIT = _changes(
     **_OWN,
 )
 _REQUEST_CANCEL = _changes(Trigger.REQUEST_CANCEL, required_action=None)
-_RELEASE = _changes(Trigger.RELEASE, worker=None, lease_until=param("now"))
+_RELEASE = _changes(Trigger.RELEASE, **_OWN)
+_HAND_OVER = Statement(
+    update(table)
+    .where(table.c.id == param("id"), text("status = 'queued'"))
+    .values(**_OWN)
+    .returning(table)
+)
 _ENDS = {
     trigger: _changes(trigger, **_END)
     for trigger in (
@@ -327,9 +333,30 @@ def mark_cancelling(row: Row) -> Transaction[Row | None]:
     return first((yield _REQUEST_CANCEL(id=row["id"], attempt=row["attempt"])))
 
 
-def release_run(run_id: str, attempt: int, now: float) -> Transaction[Row | None]:
-    """Give a run back to the queue: its worker cannot go on, anybody may."""
-    return first((yield _RELEASE(id=run_id, attempt=attempt, now=now)))
+def release_run(
+    run_id: str, attempt: int, now: float, heir: Claim | None = None
+) -> Transaction[Row | None]:
+    """Give a run back to the queue: its worker cannot go on, its heir or anybody may.
+
+    Args:
+        run_id: The run.
+        attempt: The attempt that ends.
+        now: The time.
+        heir: Whose it is from now on; None: whoever sweeps it up first.
+    """
+    worker, lease_until = (None, now) if heir is None else heir
+    return first(
+        (
+            yield _RELEASE(
+                id=run_id, attempt=attempt, worker=worker, lease_until=lease_until
+            )
+        )
+    )
+
+
+def hand_over(run_id: str, heir: Claim) -> Transaction[Row | None]:
+    """Give a queued run to another worker."""
+    return first((yield _HAND_OVER(id=run_id, **heir._asdict())))
 
 
 def expire_run(row: Row, now: float) -> Transaction[Row]:

@@ -19,15 +19,16 @@ from langchain_assistants.engine.run_changes import (
     Ending,
     end_run,
     expire_run,
+    hand_over,
     release_run,
 )
 from langchain_assistants.engine.run_rows import Claim, run_row
 from langchain_assistants.engine.transitions import Trigger, is_terminal
+from langchain_assistants.errors import NotFoundError
 from langchain_assistants.storage.database import (
     Row,
     Statement,
     Transaction,
-    first,
     from_json,
     param,
     to_json,
@@ -41,7 +42,8 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
 """How often a run is executed before it counts as what kills its workers."""
 
-Remedy: TypeAlias = Literal["expire", "cancel", "release", "fail", "take"]
+Remedy: TypeAlias = Literal["expire", "cancel", "release", "queue", "fail", "take"]
+"""What a late run needs: an end, a new worker, or (`queue`) one that has its tools."""
 
 _LATE = (table.c.expires_at <= param("now")) | (table.c.lease_until <= param("now"))
 _LATE_ACTIVE = Statement(select(table).where(ACTIVE, _LATE))
@@ -52,22 +54,13 @@ _is_owned = and_(
     table.c.worker == param("worker"),
     text("status IN ('queued', 'in_progress', 'cancelling')"),
 )
-_OWNED = Statement(select(table.c.id, table.c.status, table.c.attempt).where(_is_owned))
+_seen = (table.c.id, table.c.status, table.c.attempt, table.c.lease_until)
+_OWNED = Statement(select(*_seen).where(_is_owned))
 _RENEW = Statement(
     update(table)
     .where(_is_owned)
     .values(lease_until=param("lease_until"))
-    .returning(table.c.id, table.c.status, table.c.attempt)
-)
-_ADOPT = Statement(
-    update(table)
-    .where(
-        table.c.id == param("id"),
-        table.c.attempt == param("attempt"),
-        text("status = 'queued'"),
-    )
-    .values(worker=param("worker"), lease_until=param("lease_until"))
-    .returning(table)
+    .returning(*_seen)
 )
 
 
@@ -133,9 +126,9 @@ class Suspects:
             )
             before = self._seen.get(row["id"])
             same = before is not None and before[:3] == look[:3]
-            noticed = before if same and before is not None else look
-            seen[row["id"]] = noticed
-            waited = look.at - noticed.at
+            first = before if same and before is not None else look
+            seen[row["id"]] = first
+            waited = look.at - first.at
             remedy = self._remedy(row, now, waited)
             if remedy is not None:
                 decided.append((row, remedy))
@@ -163,15 +156,19 @@ class Suspects:
         return "release" if row["status"] == "in_progress" else "take"
 
 
-def apply(
-    row: Row, remedy: Remedy, claim: Claim, now: float
-) -> Transaction[Row | None]:
+def apply(row: Row, remedy: Remedy, heir: Claim, now: float) -> Transaction[Row | None]:
     """Do what was decided about a run, if it is still as it was; return it then.
 
-    One that is to be executed here is queued with this claim: it may have to wait for
-    its thread, and nobody else needs to care for it meanwhile.
+    Args:
+        row: The run as it was seen.
+        remedy: What was decided.
+        heir: Whose a run is from now on that goes on.
+        now: The time.
     """
-    current = yield from run_row(row["id"], row["tenant"])
+    try:
+        current = yield from run_row(row["id"], row["tenant"])
+    except NotFoundError:  # its thread was deleted meanwhile
+        return None
     same = all(
         current[name] == row[name] for name in ("attempt", "status", "lease_until")
     )
@@ -181,26 +178,19 @@ def apply(
         return (yield from expire_run(current, now))
     if remedy == "cancel":
         return (yield from end_run(current, Ending(Trigger.CANCEL), now))
-    if remedy == "fail":
-        message = (
-            f"The process that executed the run died {current['attempt']} times."
-            if current["attempt"] >= MAX_ATTEMPTS
-            else "The process that executed the run died."
-        )
-        error = {"code": "server_error", "message": message}
-        return (yield from end_run(current, Ending(Trigger.FAIL, error), now))
     if remedy == "release":
-        yield from release_run(current["id"], current["attempt"], now)
-    return first(
-        (
-            yield _ADOPT(
-                id=current["id"],
-                attempt=current["attempt"],
-                worker=claim.worker,
-                lease_until=claim.lease_until,
-            )
-        )
+        return (yield from release_run(row["id"], row["attempt"], now, heir))
+    if remedy == "queue":
+        return (yield from release_run(row["id"], row["attempt"], now))
+    if remedy == "take":
+        return (yield from hand_over(row["id"], heir))
+    message = (
+        f"The process that executed the run died {current['attempt']} times."
+        if current["attempt"] >= MAX_ATTEMPTS
+        else "The process that executed the run died."
     )
+    error = {"code": "server_error", "message": message}
+    return (yield from end_run(current, Ending(Trigger.FAIL, error), now))
 
 
 def missing_tools(row: Row, names: frozenset[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+import pytest
 from tests.conftest import EngineFactory
 from tests.conversations import (
     TIMEOUT,
@@ -20,6 +21,9 @@ from tests.conversations import (
 from tests.stored import broken_invariants, rows
 
 from langchain_assistants import Settings
+from langchain_assistants.engine.conductor import Conductor
+from langchain_assistants.errors import StorageError
+from langchain_assistants.storage.database import Row
 from langchain_assistants.testing import Reply, call
 
 BRIEF = Settings(lease=0.2)
@@ -88,3 +92,25 @@ def test_a_tool_that_waits_for_a_thread_longer_than_its_lease_does_not_begin(
     assert wait(engine, run).status == "completed"
     # In its second attempt: the first one was over before its turn came.
     assert effects == {"hold": 2, "charge": 1}
+
+
+def test_a_database_error_while_a_run_waits_for_its_turn_does_not_leave_it_waiting(
+    engine_factory: EngineFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_factory([calls("call_a"), "Done."], settings=BRIEF)
+    assistant, thread = assistant_with(engine, "look_up"), thread_with(engine, "Hi")
+    first = wait(engine, engine.runs.create(thread.id, assistant_id=assistant.id))
+    failures, turn = iter([StorageError("Locked.")]), Conductor._turn
+
+    async def fail_once(self: Conductor, row: Row, *, claim: bool) -> Row:
+        for failure in failures:
+            raise failure
+        return await turn(self, row, claim=claim)
+
+    monkeypatch.setattr(Conductor, "_turn", fail_once)
+    waiting = engine.runs.create(
+        thread.id, assistant_id=assistant.id, on_active_run="queue"
+    )
+    engine.runs.cancel(first.id)
+    assert wait(engine, waiting).status == "completed"
+    assert next(failures, None) is None
