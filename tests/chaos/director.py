@@ -20,7 +20,7 @@ from tests.chaos import script, witness
 from tests.chaos.checks import Evidence
 from tests.chaos.journal import Journal, entries
 from tests.chaos.plan import LEASE, Fault, Kind, faults
-from tests.chaos.process import Folder, Sabotage, open_engine, serve
+from tests.chaos.process import Folder, Sabotage, keep_log, open_engine, serve
 from tests.chaos.users import Place, submit
 from tests.dialogue import engine_entry
 
@@ -82,6 +82,7 @@ class Director:
         self._hurried = 0
         self._stuck: set[str] = set()
         self._journal = Journal(folder.journal)
+        keep_log(folder, "director", self._journal)
         chance = random.Random(seed)
         # A caller that never dies, and takes over nobody's runs.
         self._engine = open_engine(folder, self._journal, chance, recover=False)

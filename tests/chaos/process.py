@@ -76,14 +76,7 @@ def serve(
 ) -> None:
     """Be one of the processes, until the end or a SIGKILL."""
     chance, journal = random.Random(seed), Journal(folder.journal)
-    log = logging.FileHandler(folder.log(name))
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(name)s %(levelname)s %(message)s %(run)s",
-        handlers=[log, _Alarm(journal)],
-    )
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_name_run)
+    keep_log(folder, name, journal)
     if sabotage is not None:
         _SABOTAGES[sabotage]()
     with open_engine(folder, journal, chance, recover=True) as engine:
@@ -94,6 +87,18 @@ def serve(
         assert director is not None
         while not folder.end.exists() and director.is_alive():
             time.sleep(_LOOK_SECONDS)
+
+
+def keep_log(folder: Folder, name: str, journal: Journal) -> None:
+    """Write a process's log to a file of its own; errors go to the journal too."""
+    handlers = [logging.FileHandler(folder.log(name)), _Alarm(journal)]
+    for handler in handlers:
+        handler.addFilter(_name_run)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(name)s %(levelname)s %(message)s %(run)s",
+        handlers=handlers,
+    )
 
 
 async def _live(
