@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make chaos and check what is left; return the exit status."""
     options = _parser().parse_args(arguments)
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
+    # As Ctrl-C: no process may outlive this one, least of all a frozen one.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console, began = Console(), time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     with console.status("") as status:

@@ -83,9 +83,7 @@ def serve(
         asyncio.run(_live(engine, folder, name, place, journal, chance))
         folder.rested(name).touch()
         # It goes on working for those whose processes have died.
-        director = parent_process()
-        assert director is not None
-        while not folder.end.exists() and director.is_alive():
+        while not (folder.end.exists() or _is_orphan()):
             time.sleep(_LOOK_SECONDS)
 
 
@@ -119,7 +117,12 @@ async def _live(
                 script.tools(journal, chance),
                 random.Random(chance.random()),
             )
-            tasks.create_task(user.talk(folder.quiet.exists))
+            tasks.create_task(user.talk(lambda: folder.quiet.exists() or _is_orphan()))
+
+
+def _is_orphan() -> bool:
+    director = parent_process()
+    return director is not None and not director.is_alive()
 
 
 class _Alarm(logging.Handler):
