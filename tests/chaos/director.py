@@ -29,6 +29,7 @@ from langchain_assistants.errors import (
     InvalidRequestError,
     StorageError,
 )
+from langchain_assistants.types.pages import Order
 
 PROCESSES = 4
 THREADS = 5
@@ -343,7 +344,8 @@ class Director:
         )
         asc = [row["id"] for row in stored]
         for size in (1, 3, 20):
-            for order, wanted in (("asc", asc), ("desc", asc[::-1])):
+            wanted_in: dict[Order, list[str]] = {"asc": asc, "desc": asc[::-1]}
+            for order, wanted in wanted_in.items():
                 pages = self._engine.messages.alist(thread, order=order, limit=size)
                 read = [message.id async for message in pages]
                 if read != wanted:

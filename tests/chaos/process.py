@@ -6,11 +6,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tests.chaos import script
 from tests.chaos.journal import Journal
@@ -19,6 +19,7 @@ from tests.chaos.users import Place, User
 
 from langchain_assistants import AssistantsEngine, Settings
 from langchain_assistants.engine import executor, run_changes
+from langchain_assistants.storage.database import Transaction
 
 USERS = 2
 _LOOK_SECONDS = 0.05
@@ -144,19 +145,18 @@ def _name_run(record: logging.LogRecord) -> bool:
 
 
 def _without_ledger() -> None:
-    def nothing(run_id: str) -> Iterator[Any]:
+    def nothing(run_id: str) -> Transaction[dict[str, bytes]]:
+        yield from ()
         return {}
-        yield
 
-    executor.recorded_outputs = nothing  # type: ignore[assignment]
+    executor.recorded_outputs = nothing  # type: ignore[attr-defined]
 
 
 def _without_queue() -> None:
-    def nobody(thread_id: str, now: float) -> Iterator[Any]:
-        return
-        yield
+    def nobody(thread_id: str, now: float) -> Transaction[None]:
+        yield from ()
 
-    run_changes._admit_waiting = nobody  # type: ignore[assignment]
+    run_changes._admit_waiting = nobody
 
 
 _SABOTAGES: dict[Sabotage, Callable[[], None]] = {

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 from tests.chaos.checks import CHECKS, Evidence
+from tests.chaos.plan import Kind
 
 
 def show(
     console: Console,
     evidence: Evidence,
-    faults: Mapping[str, int],
+    faults: Mapping[Kind, int],
     found: Sequence[tuple[str, str]],
     seed: int,
     seconds: float,
@@ -36,7 +37,7 @@ def show(
         console.print(f"{name}: {what}", markup=False, highlight=False)
 
 
-def _numbers(evidence: Evidence, faults: Mapping[str, int]) -> dict[str, int]:
+def _numbers(evidence: Evidence, faults: Mapping[Kind, int]) -> dict[str, int]:
     runs = evidence.tables["runs"]
     statuses = Counter(run["status"] for run in runs)
     begun = Counter((e["run"], e["call"]) for e in evidence.noted("tool_begun"))

@@ -23,7 +23,7 @@ TEXT = script.message("ann", 1, "charge+ask")
 
 def healthy(factory: EngineFactory) -> Evidence:
     """One run, completed after a tool call of each kind, and what is known of it."""
-    answers = [
+    answers: list[Any] = [
         Reply(
             tool_calls=[call("charge", {}, "call_charge"), call("ask", {}, "call_ask")]
         ),
