@@ -25,7 +25,7 @@ from langchain_assistants.engine.sweep import (
 )
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.errors import StorageError
-from langchain_assistants.storage.database import Row
+from langchain_assistants.storage.database import Row, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,18 @@ class Heartbeat:
                 worker.lost(run_id, lease)
 
     async def sweep(self) -> None:
-        """Take care of runs that are late and nobody's."""
+        """Take care of runs that are late and nobody's.
+
+        Raises:
+            StorageError: The file is, or was, locked: nobody is suspected any more.
+        """
+        try:
+            await self._sweep()
+        except StorageError:
+            self._suspects.forget()
+            raise
+
+    async def _sweep(self) -> None:
         database, now = self._workplace.database, self._workplace.clock()
         late = await database.read(late_runs(now))
         own = self._ownership.snapshot()
@@ -141,7 +152,8 @@ class Heartbeat:
                 if remedy == "take":
                     continue
                 remedy = "queue"
-            changed = await database.write(apply(row, remedy, self._claim(), now))
+            work = apply(row, remedy, self._claim(), now)
+            changed = await database.write(self._at_once(work))
             if changed is None or worker is None:
                 continue
             if remedy in ("release", "take"):
@@ -149,6 +161,23 @@ class Heartbeat:
                 worker.take_over(changed)
             elif remedy != "queue":
                 worker.swept(changed)
+
+    def _at_once(self, work: Transaction[Row | None]) -> Transaction[Row | None]:
+        """Return a transaction that refuses to do the work after a long wait.
+
+        While somebody else has locked the file the living cannot renew their leases:
+        whoever is first when it is free again must not take them for dead.
+        """
+        asked = time.monotonic()
+
+        def checked() -> Transaction[Row | None]:
+            waited = time.monotonic() - asked
+            if waited > self._beat_seconds:
+                work.close()
+                raise StorageError(f"The database was locked for {waited:.1f} s.")
+            return (yield from work)
+
+        return checked()
 
     def _cannot_execute(self, row: Row) -> bool:
         missing = missing_tools(row, self._tools)

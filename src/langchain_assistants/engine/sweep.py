@@ -135,6 +135,10 @@ class Suspects:
         self._seen = seen
         return decided
 
+    def forget(self) -> None:
+        """Suspect nobody: give everyone time for a sign of life again."""
+        self._seen = {}
+
     def _remedy(self, row: Row, now: float, waited: float) -> Remedy | None:
         expired = row["expires_at"] <= now
         # Nobody holds a lease on a run that waits for its caller.
