@@ -25,7 +25,7 @@ from langchain_assistants.engine.sweep import (
 )
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.errors import StorageError
-from langchain_assistants.storage.database import Row, Transaction
+from langchain_assistants.storage.database import Row, Transaction, each
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +145,9 @@ class Heartbeat:
     async def _sweep(self) -> None:
         database, now = self._workplace.database, self._workplace.clock()
         late = await database.read(late_runs(now))
+        if self._suspects.are_new(late):
+            # The file may have been locked: now everybody can renew again.
+            await database.write(each(()))
         own = self._ownership.snapshot()
         worker = self._worker()
         for row, remedy in self._suspects.remedies(late, own, now):
@@ -172,7 +175,7 @@ class Heartbeat:
 
         def checked() -> Transaction[Row | None]:
             waited = time.monotonic() - asked
-            if waited > self._beat_seconds:
+            if waited > 2 * self._beat_seconds:
                 work.close()
                 raise StorageError(f"The database was locked for {waited:.1f} s.")
             return (yield from work)

@@ -135,6 +135,10 @@ class Suspects:
         self._seen = seen
         return decided
 
+    def are_new(self, late: list[Row]) -> bool:
+        """Tell whether some of these runs were not late before."""
+        return any(row["id"] not in self._seen for row in late)
+
     def forget(self) -> None:
         """Suspect nobody: give everyone time for a sign of life again."""
         self._seen = {}
