@@ -156,7 +156,11 @@ class Conductor:
                 log.end()
 
     async def _wake_in_turn(self, row: Row) -> None:
-        turn = await self._turn(row, claim=False)
+        try:
+            turn = await self._turn(row, claim=False)
+        except BaseException:
+            self.ownership.drop(row["id"])  # so that a sweep finds it
+            raise
         if is_terminal(turn["status"]):
             self.ownership.drop(row["id"])
             self._listeners.tell_end(turn)

@@ -259,7 +259,7 @@ class Executor:
         await asyncio.wait({task}, timeout=self._workplace.settings.cancel_grace)
         if not task.done():
             logger.warning("run_task_abandoned", extra={"run_id": task.get_name()})
-            task.add_done_callback(forget)
+        task.add_done_callback(forget)
 
     async def _end(self, row: Row, recorder: RunRecorder, trigger: Trigger) -> Row:
         """End a run that was stopped, as cancelled or expired."""
