@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from langchain_assistants import Settings
+from langchain_assistants import AssistantsEngine, Settings
 from langchain_assistants.terminal import observatory, stored
 from langchain_assistants.terminal.observatory import QUICK, SLOW, Execution
 from langchain_assistants.terminal.stage import Stage
-from langchain_assistants.types import FunctionCall, ToolCallsDetails
+from langchain_assistants.types import FunctionCall, Run, ToolCallsDetails
 
 _PATIENCE_SECONDS = 300.0
 _LOOK_SECONDS = 0.01
@@ -45,7 +45,8 @@ def play(stage: Stage, thread_id: str) -> None:
     stage.said("you", observatory.ORDER)
     told = _Told()
     with _other_process(stage, thread_id) as other:
-        _listen(stage, other, told)
+        with stage.console.status("another process starts …"):
+            _listen(stage, other, told)
         killed = _is_between(stage, other, told)
         if killed:
             other.kill()
@@ -117,33 +118,34 @@ def _go_on(stage: Stage, told: _Told, killed_at: float) -> None:
         )
 
     tools = observatory.Functions(begins).all()
-    with (
-        stage.engine(
-            observatory.scripted_model,
-            tools=tools,
-            settings=Settings(lease=observatory.LEASE),
-        ) as engine,
-        stage.console.status(f"the dead process's lease of {observatory.LEASE:g} s …"),
-    ):
+    settings = Settings(lease=observatory.LEASE)
+    with stage.engine(
+        observatory.scripted_model, tools=tools, settings=settings
+    ) as engine:
         try:
-            run = engine.runs.wait(told.run_id, timeout=_PATIENCE_SECONDS)
+            with stage.console.status("waiting for the run …"):
+                run = engine.runs.wait(told.run_id, timeout=_PATIENCE_SECONDS)
         except TimeoutError as error:
             stage.expect(False, str(error))
             return
         seconds = time.monotonic() - killed_at
-        for step in engine.steps.list(run.id, order="asc"):
-            if isinstance(step.step_details, ToolCallsDetails):
-                for call in step.step_details.tool_calls:
-                    if isinstance(call, FunctionCall):
-                        stage.show_call(call.function)
-        for message in engine.messages.list(run.thread_id, run_id=run.id, order="asc"):
-            stage.said("observatory", message.text, "bold green")
+        _show_outcome(stage, engine, run)
     stage.expect(
         run.status == "completed",
         f"{run.id} {run.status} {seconds:.1f} s after the kill, "
         f"with a lease of {observatory.LEASE:g} s",
     )
     _check_executions(stage, told)
+
+
+def _show_outcome(stage: Stage, engine: AssistantsEngine, run: Run) -> None:
+    for step in engine.steps.list(run.id, order="asc"):
+        if isinstance(step.step_details, ToolCallsDetails):
+            for call in step.step_details.tool_calls:
+                if isinstance(call, FunctionCall):
+                    stage.show_call(call.function)
+    for message in engine.messages.list(run.thread_id, run_id=run.id, order="asc"):
+        stage.said("observatory", message.text, "bold green")
 
 
 def _check_executions(stage: Stage, told: _Told) -> None:
