@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import anyio
 
+from langchain_assistants.engine.run_changes import Fenced
+from langchain_assistants.errors import StorageError
+
 logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = (0.1, 0.5, 2.0)
 
 
 async def outlast(work: Coroutine[Any, Any, None]) -> None:
@@ -22,6 +27,24 @@ async def outlast(work: Coroutine[Any, Any, None]) -> None:
                 await asyncio.wait({task})
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("run_not_ended", extra={"error": type(error).__name__})
+
+
+async def insist(work: Callable[[], Awaitable[object]]) -> None:
+    """Do what nobody else would do, although the database is locked at times.
+
+    Raises:
+        StorageError: It stayed so, or the run is no longer this worker's.
+    """
+    for delay in _RETRY_SECONDS:
+        try:
+            await work()
+        except Fenced:
+            raise
+        except StorageError:
+            await asyncio.sleep(delay)
+        else:
+            return
+    await work()
 
 
 def forget(task: asyncio.Task[Any]) -> None:
