@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import anyio
 
+from langchain_assistants.engine.run_changes import Fenced
+from langchain_assistants.errors import StorageError
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = (0.1, 0.5, 2.0)
 
 
 async def outlast(work: Coroutine[Any, Any, None]) -> None:
@@ -26,25 +31,15 @@ async def outlast(work: Coroutine[Any, Any, None]) -> None:
         logger.error("run_not_ended", extra={"error": type(error).__name__})
 
 
-async def within(work: Awaitable[T], seconds: float) -> T:
-    """Wait for work that may not stop when it is cancelled; then it is left behind.
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
-    Raises:
-        TimeoutError: It took longer.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({task}, timeout=seconds)
-        if task.done():
-            return task.result()
-        raise TimeoutError(f"no result within {seconds:g} s")
-    finally:
-        if not task.done():
-            task.cancel()
-            task.add_done_callback(forget)
+import anyio
 
+from langchain_assistants.engine.run_changes import Fenced
+from langchain_assistants.errors import StorageError
 
-def forget(task: asyncio.Future[Any]) -> None:
+T = TypeVar("T")
     """Take an abandoned task's exception, so that nobody is told of it at exit."""
     if not task.cancelled():
         task.exception()

@@ -7,6 +7,7 @@ context of a caller who waits (the runnable's, whose traces reach model and tool
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from langchain_assistants.engine.bells import Bells
-from langchain_assistants.engine.cancellation import outlast
+from langchain_assistants.engine.cancellation import insist, outlast
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution, Executor
@@ -192,7 +193,7 @@ class Conductor:
             try:
                 row = await self._turn(waiting, claim=True)
             except BaseException:
-                await outlast(self._cancel_quietly(waiting))
+                await outlast(self._cancel_for_good(waiting))
                 self.ownership.drop(waiting["id"])
                 raise
             if row["status"] != "in_progress":
@@ -430,11 +431,10 @@ class Conductor:
                     return current
                 await asyncio.wait({bell}, timeout=_LOOK_SECONDS)
 
-    async def _cancel_quietly(self, row: Row) -> None:
-        try:
-            await self.cancel(row["id"], row["tenant"])
-        except (InvalidRequestError, StorageError):
-            logger.info("waiting_run_not_cancelled", extra={"run_id": row["id"]})
+    async def _cancel_for_good(self, row: Row) -> None:
+        """Cancel a run whose caller has gone, wherever it is by now."""
+        with contextlib.suppress(InvalidRequestError):  # it has ended
+            await insist(lambda: self.cancel(row["id"], row["tenant"]))
 
     async def _executed(
         self,
@@ -446,16 +446,16 @@ class Conductor:
     ) -> Execution:
         """Execute a claimed run for a caller, who gets its outcome wherever it ends."""
         try:
-            return await self._execute(row, log=log, config=config, tools=tools)
-        except TakenOver:
             try:
+                return await self._execute(row, log=log, config=config, tools=tools)
+            except TakenOver:
                 ended = await self.settled(row["id"], row["tenant"], None)
-            except BaseException:  # the caller went away
-                await outlast(self._cancel_quietly(row))
-                raise
-            outcome = await self._stopped(ended)
-            assert outcome is not None, "a settled run has stopped"
-            return outcome
+                outcome = await self._stopped(ended)
+                assert outcome is not None, "a settled run has stopped"
+                return outcome
+        except asyncio.CancelledError:
+            await outlast(self._cancel_for_good(row))
+            raise
 
     async def _execute(
         self,
