@@ -412,8 +412,8 @@ def end_run(
             now=now,
         )
     yield _FORGET_OUTPUTS(run_id=run_id)
-    yield _FORGET_CHECKPOINTS(thread_id=thread_id)
-    if row["head"]:
+    if row["head"]:  # else the checkpoints are those of the run that holds the thread
+        yield _FORGET_CHECKPOINTS(thread_id=thread_id)
         yield from _admit_waiting(thread_id, now)
     return rows[0]
 
