@@ -25,7 +25,7 @@ from langchain_assistants.errors import StorageError
 from langchain_assistants.testing import Reply, call
 from langchain_assistants.types.runs import Run
 
-LEASE = 0.4
+LEASE = 2.0
 SHORT = Settings(lease=LEASE)
 
 
@@ -179,10 +179,10 @@ def test_who_could_not_renew_while_the_file_was_locked_is_not_taken_for_dead(
     for engine in (first, second):
         engine._heartbeat.stop()
     clock.advance(3 * LEASE)
-    ticks = itertools.count()
+    ticks = itertools.count(step=LEASE)
     with monkeypatch.context() as patched:
         for module in (heartbeat, sweep):
-            # Each look at the clock is a second later than the one before.
+            # Each look at the clock is a lease later than the one before.
             elapsing = SimpleNamespace(monotonic=lambda: float(next(ticks)))
             patched.setattr(module, "time", elapsing)
         asyncio.run(second._heartbeat.sweep())
