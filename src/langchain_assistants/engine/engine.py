@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import make_url
 
-from langchain_assistants.engine.assistants import Assistants
+from langchain_assistants.engine.api_keys import ApiKeys
 from langchain_assistants.engine.conductor import Conductor
 from langchain_assistants.engine.diagnosis import Diagnosis
 from langchain_assistants.engine.dispatch import InProcessDispatcher
@@ -25,16 +25,13 @@ from langchain_assistants.engine.location import (
     open_database,
     sqlite_path,
 )
-from langchain_assistants.engine.messages import Messages
 from langchain_assistants.engine.models import ChatModelFactory, Models, fallbacks
 from langchain_assistants.engine.offloading import Offloading
 from langchain_assistants.engine.ownership import Ownership
 from langchain_assistants.engine.portal import Portal, blocking
 from langchain_assistants.engine.run_graph import RunGraphs
 from langchain_assistants.engine.run_saver import RunSaver
-from langchain_assistants.engine.runs import Runs
-from langchain_assistants.engine.steps import Steps
-from langchain_assistants.engine.threads import Threads
+from langchain_assistants.engine.tenant import TenantResources
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
 from langchain_assistants.errors import not_available
@@ -44,6 +41,8 @@ if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models.chat_models import BaseChatModel
+
+    from langchain_assistants.in_process import AsyncOpenAI, OpenAI
 
 logger = logging.getLogger(__name__)
 
@@ -149,16 +148,28 @@ class AssistantsEngine:
             ),
             ownership,
         )
-        place, tenant = self._workplace, DEFAULT_TENANT
-        self.assistants = Assistants(place, tenant=tenant)
-        self.threads = Threads(place, tenant=tenant)
-        self.messages = Messages(place, tenant=tenant)
-        self.runs = Runs(place, tenant=tenant, conductor=self._conductor)
-        self.steps = Steps(place, tenant=tenant)
+        own = self.for_tenant(DEFAULT_TENANT)
+        self.assistants = own.assistants
+        self.threads = own.threads
+        self.messages = own.messages
+        self.runs = own.runs
+        self.steps = own.steps
+        self.api_keys = ApiKeys(self._workplace)
         self._heartbeat = Heartbeat(
-            place, ownership, self._conductor, recover=recover, tools=own_tools.names
+            self._workplace,
+            ownership,
+            self._conductor,
+            recover=recover,
+            tools=own_tools.names,
         )
         self._heartbeat.start()
+
+    def for_tenant(self, tenant: str) -> TenantResources:
+        """Return the resources as a tenant sees them; the engine's own are "default"'s.
+
+        Objects of other tenants are as absent: `NotFoundError`, and in no list.
+        """
+        return TenantResources(self._workplace, self._conductor, tenant)
 
     def implementations(self, tools: Sequence[ToolLike]) -> Implementations:
         """Return tools in the form in which a caller's run takes them."""
@@ -184,13 +195,24 @@ class AssistantsEngine:
         """Vector stores; not available yet."""
         raise not_available("engine.vector_stores")
 
-    def openai(self) -> Any:
-        """Return an `openai.OpenAI` on this engine; not available yet."""
-        raise not_available("engine.openai()")
+    def openai(self) -> OpenAI:
+        """Return a real `openai.OpenAI` whose calls reach this engine in process.
 
-    def async_openai(self) -> Any:
-        """Return an `openai.AsyncOpenAI` on this engine; not available yet."""
-        raise not_available("engine.async_openai()")
+        Closing the client leaves the engine open. May be called on any thread but the
+        engine's own (an async tool's): use `async_openai` there.
+
+        Raises:
+            ConfigurationError: The extras `openai` and `server` are not installed.
+        """
+        from langchain_assistants.in_process import openai_client
+
+        return openai_client(self)
+
+    def async_openai(self) -> AsyncOpenAI:
+        """Return a real `openai.AsyncOpenAI` on this engine; see `openai`."""
+        from langchain_assistants.in_process import async_openai_client
+
+        return async_openai_client(self)
 
     async def abackup(
         self, path: str | PathLike[str], *, overwrite: bool = False

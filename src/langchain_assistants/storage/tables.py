@@ -257,3 +257,20 @@ run_checkpoints = Table(
     Column("writes", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text),
+    # SHA-256 of the key; the key itself is not stored.
+    Column("digest", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Index("ix_api_keys_id", "id", unique=True),
+    Index("ix_api_keys_digest", "digest", unique=True),
+    sqlite_autoincrement=True,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from langchain_assistants.types.api_keys import ApiKey, NewApiKey
 from langchain_assistants.types.assistants import (
     Assistant,
     AssistantCreate,
@@ -15,6 +16,7 @@ from langchain_assistants.types.base import (
 )
 from langchain_assistants.types.events import (
     EVENT_NAMES,
+    STOP_EVENTS,
     CodeInterpreterPiece,
     ContentDelta,
     EventName,
@@ -78,6 +80,7 @@ from langchain_assistants.types.runs import (
     RunStatus,
     RunUpdate,
     SubmitToolOutputs,
+    ThreadRunCreate,
     ToolOutput,
     ToolOutputs,
     TruncationStrategy,
@@ -141,8 +144,10 @@ __all__ = [
     "ACTIVE_STATUSES",
     "EVENT_NAMES",
     "PROVIDER_TOOL_PREFIXES",
+    "STOP_EVENTS",
     "TERMINAL_STATUSES",
     "Annotation",
+    "ApiKey",
     "Approval",
     "ApprovalRequest",
     "Assistant",
@@ -200,6 +205,7 @@ __all__ = [
     "MessageIncompleteDetails",
     "MessageUpdate",
     "Metadata",
+    "NewApiKey",
     "OutputImage",
     "Page",
     "ProviderTool",
@@ -231,6 +237,7 @@ __all__ = [
     "TextPiece",
     "Thread",
     "ThreadCreate",
+    "ThreadRunCreate",
     "ThreadUpdate",
     "Tool",
     "ToolCall",
