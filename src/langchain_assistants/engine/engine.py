@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -195,6 +196,12 @@ class AssistantsEngine:
         """Vector stores; not available yet."""
         raise not_available("engine.vector_stores")
 
+    @cached_property
+    def _wire(self) -> Any:
+        from langchain_assistants.in_process import application
+
+        return application(self)
+
     def openai(self) -> OpenAI:
         """Return a real `openai.OpenAI` whose calls reach this engine in process.
 
@@ -206,13 +213,13 @@ class AssistantsEngine:
         """
         from langchain_assistants.in_process import openai_client
 
-        return openai_client(self)
+        return openai_client(self._wire, self.portal)
 
     def async_openai(self) -> AsyncOpenAI:
         """Return a real `openai.AsyncOpenAI` on this engine; see `openai`."""
         from langchain_assistants.in_process import async_openai_client
 
-        return async_openai_client(self)
+        return async_openai_client(self._wire)
 
     async def abackup(
         self, path: str | PathLike[str], *, overwrite: bool = False
