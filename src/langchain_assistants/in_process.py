@@ -209,7 +209,7 @@ class _Transports(NamedTuple):
 @cache
 def _transports() -> _Transports:
     """Return the two transports as classes of the SDK's own HTTP library."""
-    http = _httpx()
+    http: Any = _httpx()
 
     class SyncBody(http.SyncByteStream):  # type: ignore[misc]
         def __init__(self, answer: _SyncAnswer) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.errors import AssistantsError
 from langchain_assistants.server.callers import Caller, KeyPolicy, beta
 from langchain_assistants.server.documentation import openapi
+from langchain_assistants.server.documentation_page import page
 from langchain_assistants.server.events import PING_SECONDS
 from langchain_assistants.server.frame import Frame
 from langchain_assistants.server.metrics import CONTENT_TYPE, Metrics
@@ -63,7 +65,12 @@ def create_app(
         >>> app = create_app(engine)  # uvicorn module:app
     """
     metrics = Metrics()
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.engine = engine
     app.state.keys = keys
     app.state.strict_beta_header = strict_beta_header
@@ -71,6 +78,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.ping_seconds = ping_seconds
     app.state.draining = False
+    app.state.streams = WeakSet()
     wire = APIRouter(prefix="/v1")
     for resource in _WITH_BETA:
         wire.include_router(resource.router, dependencies=[Depends(beta)])
@@ -126,3 +134,9 @@ async def prometheus(request: Request, caller: Caller) -> Response:
 async def document(request: Request) -> Any:
     """Return the OpenAPI document."""
     return JSONResponse(request.app.openapi())
+
+
+@_own.get("/docs")
+async def documentation(request: Request) -> Response:
+    """Return a page for readers, made from the document alone."""
+    return HTMLResponse(page(request.app.openapi()))

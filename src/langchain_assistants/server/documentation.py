@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from langchain_assistants import __version__
+from langchain_assistants import __version__, types
 from langchain_assistants.types.base import WireObject
 
 _TAKES, _GIVES, _LISTS, _STREAMS = "x-takes", "x-gives", "x-lists", "x-streams"
@@ -36,9 +36,11 @@ def doc(
         lists: The object of whose pages it answers with one.
         streams: Whether it answers with events when asked to.
     """
-    named = {_TAKES: takes, _GIVES: gives, _LISTS: lists, _STREAMS: streams or None}
-    extra = {name: value for name, value in named.items() if value is not None}
-    return {"openapi_extra": {name: [value] for name, value in extra.items()}}
+    named = {_TAKES: takes, _GIVES: gives, _LISTS: lists}
+    extra: dict[str, Any] = {
+        mark: kind.__name__ for mark, kind in named.items() if kind is not None
+    }
+    return {"openapi_extra": {**extra, _STREAMS: streams}}
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
@@ -66,10 +68,10 @@ def openapi(app: FastAPI) -> dict[str, Any]:
 
 def _complete(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     """Put the schemas of an operation where its marks are."""
-    [takes] = operation.pop(_TAKES, [None])
-    [gives] = operation.pop(_GIVES, [None])
-    [lists] = operation.pop(_LISTS, [None])
-    [streams] = operation.pop(_STREAMS, [False])
+    takes = operation.pop(_TAKES, None)
+    gives = operation.pop(_GIVES, None)
+    lists = operation.pop(_LISTS, None)
+    streams = operation.pop(_STREAMS, False)
     operation["responses"].pop("422", None)
     if takes is not None:
         body = _schema(takes, "validation", schemas)
@@ -95,14 +97,15 @@ def _complete(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     }
 
 
-def _schema(kind: Any, mode: JsonSchemaMode, schemas: dict[str, Any]) -> dict[str, Any]:
+def _schema(name: str, mode: JsonSchemaMode, schemas: dict[str, Any]) -> dict[str, Any]:
     """Return a reference to a type's schema, after storing it with what it needs."""
+    kind = getattr(types, name)
     schema = TypeAdapter(kind).json_schema(mode=mode, ref_template=_REFERENCE)
     schemas.update(schema.pop("$defs", {}))
     if "$ref" in schema:
         return schema
-    schemas[kind.__name__] = schema
-    return {"$ref": _REFERENCE.format(model=kind.__name__)}
+    schemas[name] = schema
+    return {"$ref": _REFERENCE.format(model=name)}
 
 
 def _name(reference: dict[str, Any]) -> str:

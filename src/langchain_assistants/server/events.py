@@ -61,6 +61,8 @@ class EventStream(Response):
         self._events = events
         self._metrics: Metrics = request.app.state.metrics
         self._ping_seconds: float = request.app.state.ping_seconds
+        self._following = anyio.CancelScope()
+        request.app.state.streams.add(self)
 
     @classmethod
     async def begin(
@@ -74,6 +76,10 @@ class EventStream(Response):
         first = await anext(events, None)
         request.state.ids = _ids(first)
         return cls(first, events, request)
+
+    def cut(self) -> None:
+        """End the stream with an error before the run ends: the server stops."""
+        self._following.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until the run stops or the client is gone."""
@@ -94,9 +100,10 @@ class EventStream(Response):
             if self._first is not None:
                 await writer.write(framed(self._first))
                 stopped = self._first.event in STOP_EVENTS
-            async for event in self._events:
-                await writer.write(framed(event))
-                stopped = event.event in STOP_EVENTS
+            with self._following:
+                async for event in self._events:
+                    await writer.write(framed(event))
+                    stopped = event.event in STOP_EVENTS
             cut = None if stopped else _CUT
         except Exception as error:
             logger.error("stream_crashed", extra={"error": type(error).__name__})

@@ -65,7 +65,7 @@ class Frame:
                 self._tell(request, inner)
 
     def _tell(self, request: _Request, scope: Scope) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = getattr(scope.get("route"), "path", "unmatched").removeprefix("/v1")
         status = CLIENT_GONE if request.status is None else request.status
         seconds = time.perf_counter() - request.begun
         self._metrics.count(scope["method"], route, status, seconds)
