@@ -27,6 +27,7 @@ async def message_of(
     Raises:
         NotFoundError: There is no such thread, or no such message on it.
     """
+    check_id(thread_id, "thread_id", "thread_")
     found = caller.messages.aretrieve(message_id)
     return await _on_thread(caller, thread_id, found, "message")
 
@@ -37,6 +38,7 @@ async def run_of(caller: TenantResources, thread_id: str, run_id: str) -> Run:
     Raises:
         NotFoundError: There is no such thread, or no such run on it.
     """
+    check_id(thread_id, "thread_id", "thread_")
     return await _on_thread(caller, thread_id, caller.runs.aretrieve(run_id), "run")
 
 
@@ -58,7 +60,6 @@ async def step_of(
 async def _on_thread(
     caller: TenantResources, thread_id: str, finding: Awaitable[ObjectT], kind: str
 ) -> ObjectT:
-    check_id(thread_id, "thread_id", "thread_")
     try:
         found = await finding
     except NotFoundError:
