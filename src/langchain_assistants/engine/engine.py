@@ -19,9 +19,11 @@ from langchain_assistants.engine.diagnosis import Diagnosis
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.doctor import examine
 from langchain_assistants.engine.executor import Executor
+from langchain_assistants.engine.files import Files
 from langchain_assistants.engine.heartbeat import Heartbeat
 from langchain_assistants.engine.location import (
     IN_MEMORY,
+    open_blobs,
     open_database,
     sqlite_path,
 )
@@ -36,6 +38,8 @@ from langchain_assistants.engine.runs import Runs
 from langchain_assistants.engine.steps import Steps
 from langchain_assistants.engine.threads import Threads
 from langchain_assistants.engine.toolset import Implementations, ToolLike
+from langchain_assistants.engine.uploads import Uploads
+from langchain_assistants.engine.vector_stores import VectorStores
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
 from langchain_assistants.errors import not_available
 from langchain_assistants.settings import Settings
@@ -49,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 
 class AssistantsEngine:
-    """Assistants, threads, messages, runs and steps in a database of yours.
+    """Assistants, threads, messages, runs, steps and files in a database of yours.
 
     One object may be used from several threads and event loops.
 
@@ -126,7 +130,9 @@ class AssistantsEngine:
             model_fallbacks, lambda name: models.resolve(name, {})
         )
         self.database = open_database(self.url, self.settings)
-        self._workplace = Workplace(self.database, self.settings, clock)
+        self._workplace = Workplace(
+            self.database, self.settings, clock, open_blobs(self.url)
+        )
         saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
         graphs = RunGraphs(
             saver,
@@ -155,6 +161,9 @@ class AssistantsEngine:
         self.messages = Messages(place, tenant=tenant)
         self.runs = Runs(place, tenant=tenant, conductor=self._conductor)
         self.steps = Steps(place, tenant=tenant)
+        self.files = Files(place, tenant=tenant)
+        self.uploads = Uploads(place, tenant=tenant)
+        self.vector_stores = VectorStores(place, tenant=tenant)
         self._heartbeat = Heartbeat(
             place, ownership, self._conductor, recover=recover, tools=own_tools.names
         )
@@ -173,16 +182,6 @@ class AssistantsEngine:
     def conductor(self) -> Conductor:
         """Who leads the runs; the faces of the engine start theirs here."""
         return self._conductor
-
-    @property
-    def files(self) -> Any:
-        """Files; not available yet."""
-        raise not_available("engine.files")
-
-    @property
-    def vector_stores(self) -> Any:
-        """Vector stores; not available yet."""
-        raise not_available("engine.vector_stores")
 
     def openai(self) -> Any:
         """Return an `openai.OpenAI` on this engine; not available yet."""
@@ -228,6 +227,7 @@ class AssistantsEngine:
             self._workplace.clock(),
             repair=repair,
             in_memory=self.database if path == IN_MEMORY else None,
+            blobs=self._workplace.blobs,
         )
 
     backup = blocking(abackup)
@@ -246,6 +246,7 @@ class AssistantsEngine:
         self._conductor.close()
         self._offloading.close()
         self.database.close()
+        self._workplace.blobs.close()
 
     async def aclose(self) -> None:
         """Close the engine without blocking the loop."""

@@ -23,6 +23,7 @@ FilePurpose: TypeAlias = Literal[
 ]
 
 FileName = Annotated[str, Field(max_length=255)]
+MimeType = Annotated[str, Field(max_length=255)]
 
 
 class File(WireObject):
@@ -55,6 +56,14 @@ class FileCreate(TypedDict, total=False):
         Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
     ]
     expires_after: FileExpiration | None
+
+
+@request
+class FileNames(TypedDict, total=False):
+    """What the uploader of a content calls it."""
+
+    filename: FileName
+    mime_type: MimeType | None
 
 
 @request

@@ -13,6 +13,7 @@ from langchain_assistants.types.files import (
     FileExpiration,
     FileName,
     FilePurpose,
+    MimeType,
 )
 
 MAX_UPLOAD_BYTES = 8 * 2**30
@@ -49,7 +50,7 @@ class UploadCreate(TypedDict, total=False):
     filename: Required[FileName]
     purpose: Required[Literal["assistants", "batch", "fine-tune", "vision"]]
     bytes: Required[Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES)]]
-    mime_type: Required[Annotated[str, Field(max_length=255)]]
+    mime_type: Required[MimeType]
     expires_after: FileExpiration | None
 
 
