@@ -299,8 +299,7 @@ async def _contents(database: Database, blobs: Blobs, repair: bool) -> list[Find
             Finding(
                 "problem",
                 "contents",
-                f"The contents of {len(missing)} files or parts are missing on the "
-                "disk.",
+                f"The contents of {len(missing)} files are missing on the disk.",
                 tuple(missing[:_SHOWN_IDS]),
                 "Restore their folder from a backup, or delete the files.",
             )

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from anyio.to_thread import run_sync
-from sqlalchemy import exists, literal_column, select, union_all
+from sqlalchemy import exists, select
 
 from langchain_assistants.storage.blobs import Blobs
 from langchain_assistants.storage.database import (
     Database,
+    Row,
     Statement,
     Transaction,
     param,
@@ -35,12 +36,9 @@ _UNKNOWN = Statement(
     )
 )
 _NEXT = Statement(
-    select(literal_column("id"))
-    .select_from(
-        union_all(select(files.c.id), select(upload_parts.c.id)).subquery("stored")
-    )
-    .where(literal_column("id") > param("after"))
-    .order_by(literal_column("id"))
+    select(files.c.seq, files.c.id)
+    .where(files.c.seq > param("after"))
+    .order_by(files.c.seq)
     .limit(_AT_ONCE)
 )
 
@@ -55,12 +53,12 @@ async def contents_without_file(database: Database, blobs: Blobs) -> list[str]:
 
 
 async def files_without_content(database: Database, blobs: Blobs) -> list[str]:
-    """Return the ids of files and parts whose content is not there."""
+    """Return the ids of files whose content is not there."""
     found: list[str] = []
-    after = ""
-    while ids := await database.read(_next(after)):
-        after = ids[-1]
-        missing = await run_sync(_missing, ids, blobs)
+    after = 0
+    while some := await database.read(_next(after)):
+        after = some[-1]["seq"]
+        missing = await run_sync(_missing, [row["id"] for row in some], blobs)
         # Unless they have been deleted meanwhile.
         gone = set(await database.read(_unknown(missing))) if missing else set()
         found += [name for name in missing if name not in gone]
@@ -80,6 +78,5 @@ def _unknown(names: Sequence[str]) -> Transaction[list[str]]:
     return [row["value"] for row in rows]
 
 
-def _next(after: str) -> Transaction[list[str]]:
-    rows = yield _NEXT(after=after)
-    return [row["id"] for row in rows]
+def _next(after: int) -> Transaction[list[Row]]:
+    return (yield _NEXT(after=after))
