@@ -23,6 +23,7 @@ from langchain_assistants.engine.executor import Executor
 from langchain_assistants.engine.heartbeat import Heartbeat
 from langchain_assistants.engine.location import (
     IN_MEMORY,
+    open_blobs,
     open_database,
     sqlite_path,
 )
@@ -49,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 class AssistantsEngine:
-    """Assistants, threads, messages, runs and steps in a database of yours.
+    """Assistants, threads, messages, runs, steps and files in a database of yours.
 
     One object may be used from several threads and event loops.
 
@@ -126,7 +127,9 @@ class AssistantsEngine:
             model_fallbacks, lambda name: models.resolve(name, {})
         )
         self.database = open_database(self.url, self.settings)
-        self._workplace = Workplace(self.database, self.settings, clock)
+        self._workplace = Workplace(
+            self.database, self.settings, clock, open_blobs(self.url)
+        )
         saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
         graphs = RunGraphs(
             saver,
@@ -155,6 +158,9 @@ class AssistantsEngine:
         self.messages = own.messages
         self.runs = own.runs
         self.steps = own.steps
+        self.files = own.files
+        self.uploads = own.uploads
+        self.vector_stores = own.vector_stores
         self.api_keys = ApiKeys(self._workplace)
         self._heartbeat = Heartbeat(
             self._workplace,
@@ -185,16 +191,6 @@ class AssistantsEngine:
     def conductor(self) -> Conductor:
         """Who leads the runs; the faces of the engine start theirs here."""
         return self._conductor
-
-    @property
-    def files(self) -> Any:
-        """Files; not available yet."""
-        raise not_available("engine.files")
-
-    @property
-    def vector_stores(self) -> Any:
-        """Vector stores; not available yet."""
-        raise not_available("engine.vector_stores")
 
     @cached_property
     def _wire(self) -> Any:
@@ -257,6 +253,7 @@ class AssistantsEngine:
             self._workplace.clock(),
             repair=repair,
             in_memory=self.database if path == IN_MEMORY else None,
+            blobs=self._workplace.blobs,
         )
 
     backup = blocking(abackup)
@@ -275,6 +272,7 @@ class AssistantsEngine:
         self._conductor.close()
         self._offloading.close()
         self.database.close()
+        self._workplace.blobs.close()
 
     async def aclose(self) -> None:
         """Close the engine without blocking the loop."""

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from langchain_assistants.engine.expiry import sweep_expired
 from langchain_assistants.engine.ownership import Lease, Ownership
 from langchain_assistants.engine.retention import Retention
 from langchain_assistants.engine.sweep import (
@@ -141,7 +142,7 @@ class Heartbeat:
             await database.write(give_back(leases, self._ownership.worker, now))
 
     async def sweep(self) -> None:
-        """Take care of runs that are late and nobody's, then of idle threads."""
+        """Take care of late runs that are nobody's, idle threads, expired files."""
         database, now = self._workplace.database, self._workplace.clock()
         late = await database.read(late_runs(now))
         own = self._ownership.snapshot()
@@ -162,6 +163,7 @@ class Heartbeat:
                 worker.swept(changed)
         if self._retention is not None:
             await self._retention.sweep(now)
+        await sweep_expired(self._workplace, now)
 
     def _cannot_execute(self, row: Row) -> bool:
         missing = missing_tools(row, self._tools)

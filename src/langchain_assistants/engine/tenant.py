@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from langchain_assistants.engine.assistants import Assistants
 from langchain_assistants.engine.conductor import Conductor
+from langchain_assistants.engine.files import Files
 from langchain_assistants.engine.messages import Messages
 from langchain_assistants.engine.runs import Runs
 from langchain_assistants.engine.steps import Steps
 from langchain_assistants.engine.threads import Threads
+from langchain_assistants.engine.uploads import Uploads
+from langchain_assistants.engine.vector_stores import VectorStores
 from langchain_assistants.engine.workplace import Workplace
 
 
@@ -22,3 +25,6 @@ class TenantResources:
         self.messages = Messages(workplace, tenant=tenant)
         self.runs = Runs(workplace, tenant=tenant, conductor=conductor)
         self.steps = Steps(workplace, tenant=tenant)
+        self.files = Files(workplace, tenant=tenant)
+        self.uploads = Uploads(workplace, tenant=tenant)
+        self.vector_stores = VectorStores(workplace, tenant=tenant)

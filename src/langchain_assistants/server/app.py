@@ -23,17 +23,21 @@ from langchain_assistants.server.frame import Frame
 from langchain_assistants.server.metrics import CONTENT_TYPE, Metrics
 from langchain_assistants.server.routes import (
     assistants,
+    files,
     messages,
     runs,
     steps,
     threads,
+    uploads,
+    vector_stores,
 )
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _CORS_HEADERS = ["x-request-id", "openai-processing-ms", "openai-poll-after-ms"]
 
 # `/threads/runs` must be found before `/threads/{thread_id}`.
-_WITH_BETA = (assistants, runs, steps, messages, threads)
+_WITH_BETA = (assistants, runs, steps, messages, threads, vector_stores)
+_WITHOUT_BETA = (files, uploads)
 
 
 def create_app(
@@ -82,6 +86,8 @@ def create_app(
     wire = APIRouter(prefix="/v1")
     for resource in _WITH_BETA:
         wire.include_router(resource.router, dependencies=[Depends(beta)])
+    for resource in _WITHOUT_BETA:
+        wire.include_router(resource.router)
     app.include_router(wire)
     app.include_router(_own)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]

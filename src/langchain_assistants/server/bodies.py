@@ -63,10 +63,19 @@ def _require_json(request: Request) -> None:
         raise UnsupportedContentType(given, JSON)
 
 
-async def _read(request: Request, limit: int) -> bytes:
+def refuse_size(request: Request, limit: int) -> None:
+    """Refuse a body that is said to be too large, before any of it is read.
+
+    Raises:
+        BodyTooLarge: It is.
+    """
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated[:20]) > limit:
         raise BodyTooLarge(limit)
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    refuse_size(request, limit)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

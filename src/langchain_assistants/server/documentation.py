@@ -13,6 +13,7 @@ from langchain_assistants import __version__, types
 from langchain_assistants.types.base import WireObject
 
 _TAKES, _GIVES, _LISTS, _STREAMS = "x-takes", "x-gives", "x-lists", "x-streams"
+_CONTENT = "x-content"
 _REFERENCE = "#/components/schemas/{model}"
 
 _DESCRIPTION = (
@@ -27,6 +28,7 @@ def doc(
     gives: type[WireObject] | None = None,
     lists: type[WireObject] | None = None,
     streams: bool = False,
+    content: str | None = None,
 ) -> dict[str, Any]:
     """Return what a route's decorator needs to be documented.
 
@@ -35,12 +37,13 @@ def doc(
         gives: The object it answers with.
         lists: The object of whose pages it answers with one.
         streams: Whether it answers with events when asked to.
+        content: The field of its form that holds a content.
     """
     named = {_TAKES: takes, _GIVES: gives, _LISTS: lists}
     extra: dict[str, Any] = {
         mark: kind.__name__ for mark, kind in named.items() if kind is not None
     }
-    return {"openapi_extra": {**extra, _STREAMS: streams}}
+    return {"openapi_extra": {**extra, _STREAMS: streams, _CONTENT: content or ""}}
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
@@ -73,7 +76,10 @@ def _complete(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     lists = operation.pop(_LISTS, None)
     streams = operation.pop(_STREAMS, False)
     operation["responses"].pop("422", None)
-    if takes is not None:
+    content = operation.pop(_CONTENT, "")
+    if content:
+        operation["requestBody"] = _form(takes, content, schemas)
+    elif takes is not None:
         body = _schema(takes, "validation", schemas)
         required = bool(schemas[_name(body)].get("required"))
         operation["requestBody"] = {
@@ -106,6 +112,20 @@ def _schema(name: str, mode: JsonSchemaMode, schemas: dict[str, Any]) -> dict[st
         return schema
     schemas[name] = schema
     return {"$ref": _REFERENCE.format(model=name)}
+
+
+def _form(takes: str | None, content: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of an operation that takes a content with some fields."""
+    binary = {"type": "string", "format": "binary"}
+    fields: dict[str, Any] = {"properties": {}, "required": []}
+    if takes is not None:
+        fields = schemas[_name(_schema(takes, "validation", schemas))]
+    form = {
+        "type": "object",
+        "required": [content, *fields["required"]],
+        "properties": {content: binary, **fields["properties"]},
+    }
+    return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
 
 
 def _name(reference: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from starlette.requests import Request
 from typing_extensions import TypedDict
@@ -29,7 +29,7 @@ def list_query(request: Request, request_type: Any = ListParams) -> dict[str, An
     Raises:
         InvalidRequestError: One of them breaks a rule.
     """
-    names = request_type.__annotations__
+    names = get_type_hints(request_type)
     given: dict[str, Any] = {
         name: value
         for name, value in request.query_params.items()

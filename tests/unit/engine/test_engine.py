@@ -84,17 +84,12 @@ def test_an_option_of_a_later_version_says_so(option: str, tmp_path: Path) -> No
 def test_a_part_of_a_later_version_says_so(engine_factory: EngineFactory) -> None:
     engine = engine_factory()
     for use in (
-        lambda: engine.files,
-        lambda: engine.vector_stores,
         engine.openai,
         engine.async_openai,
         lambda: AssistantRunnable(assistant_id="asst_x", client=object()),
         lambda: OpenAIAssistantRunnable(assistant_id="asst_x", client=object()),
         lambda: AssistantRunnable.create_assistant("n", "i", [], "m", client=object()),
         lambda: AssistantsEngine("postgresql://localhost/app"),
-        lambda: engine.threads.create(
-            tool_resources={"file_search": {"vector_stores": [{}]}}
-        ),
     ):
         with pytest.raises(ConfigurationError, match="not available in"):
             use()
