@@ -19,6 +19,12 @@ TABLES = (
     "run_steps",
     "tool_outputs",
     "run_checkpoints",
+    "files",
+    "uploads",
+    "upload_parts",
+    "vector_stores",
+    "vector_store_files",
+    "vector_store_file_batches",
 )
 ACTIVE = ("queued", "in_progress", "requires_action", "cancelling")
 

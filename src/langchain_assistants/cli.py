@@ -95,6 +95,73 @@ def _parser() -> argparse.ArgumentParser:
     )
     chat.set_defaults(command=_chat)
 
+    serve = commands.add_parser(
+        "serve",
+        help="serve the Assistants API over HTTP, for any client in any language",
+        description="Serve the Assistants API under /v1: point base_url of OpenAI's "
+        "clients at it. Needs no key on this machine alone; another host needs one.",
+    )
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--port", type=int, default=8000, help="0: any free one (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--model-map",
+        metavar="NAME=OTHER",
+        action="append",
+        default=[],
+        help="another model in place of one, such as gpt-4o=anthropic:MODEL; "
+        "may be repeated",
+    )
+    serve.add_argument(
+        "--tools",
+        metavar="MODULE:NAME",
+        action="append",
+        default=[],
+        help="tools for assistants whose entry says run_on: engine; may be repeated",
+    )
+    serve.add_argument(
+        "--strict-beta-header",
+        action="store_true",
+        help="refuse requests without OpenAI-Beta: assistants=v2, as the original",
+    )
+    serve.add_argument(
+        "--cors-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="let this origin's web pages call; may be repeated (default: none)",
+    )
+    serve.add_argument(
+        "--drain",
+        metavar="SECONDS",
+        type=float,
+        default=30.0,
+        help="how long streams may go on after SIGTERM (default: %(default)s)",
+    )
+    serve.set_defaults(command=_serve)
+
+    keys = commands.add_parser(
+        "keys",
+        help="make, list or revoke the API keys of a server's callers",
+        description="API keys of a server's callers; each belongs to a tenant, who "
+        "sees no other's objects.",
+    )
+    actions = keys.add_subparsers(metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a key and print it, once")
+    create.add_argument(
+        "--tenant", default="default", help="whose it is (default: %(default)s)"
+    )
+    create.add_argument("--name", help="what its owner calls it")
+    create.set_defaults(command=_create_key)
+    listing = actions.add_parser("list", help="show the keys, not what they are")
+    listing.set_defaults(command=_list_keys)
+    revoke = actions.add_parser("revoke", help="refuse a key from now on")
+    revoke.add_argument("key_id", metavar="ID", help="as keys list shows it")
+    revoke.set_defaults(command=_revoke_key)
+
     doctor = commands.add_parser(
         "doctor",
         help="look over a database: its file, stuck runs, rows of nobody, versions",
@@ -123,9 +190,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     backup.set_defaults(command=_backup)
 
-    for command in (chat, doctor, backup):
+    for command in (chat, serve, create, listing, revoke, doctor, backup):
         command.add_argument(
             "--database",
+            "--database-url",
+            dest="database",
             metavar="FILE",
             help="the SQLite file or URL (default: the one in your data folder)",
         )
@@ -148,6 +217,41 @@ def _chat(options: argparse.Namespace) -> int:
         instructions=options.instructions,
         database=options.database,
     )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.serve import serve
+
+    return serve(
+        host=options.host,
+        port=options.port,
+        database=options.database,
+        model_map=options.model_map,
+        tools=options.tools,
+        strict_beta_header=options.strict_beta_header,
+        cors_origins=options.cors_origin,
+        drain_seconds=options.drain,
+    )
+
+
+def _create_key(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.keys import create_key
+
+    return create_key(
+        database=options.database, tenant=options.tenant, name=options.name
+    )
+
+
+def _list_keys(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.keys import list_keys
+
+    return list_keys(database=options.database)
+
+
+def _revoke_key(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.keys import revoke_key
+
+    return revoke_key(options.key_id, database=options.database)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -5,7 +5,8 @@ AssistantsError
 │   ├── InvalidRequestError     400
 │   │   └── ActiveRunError          .thread_id .run_id
 │   ├── AuthenticationError     401
-│   └── NotFoundError           404
+│   ├── NotFoundError           404
+│   └── FileTooLargeError       413 .limit
 ├── RunError                .run
 │   ├── ApprovalRequired
 │   ├── RunFailed
@@ -34,6 +35,7 @@ __all__ = [
     "AssistantsError",
     "AuthenticationError",
     "ConfigurationError",
+    "FileTooLargeError",
     "InterpreterError",
     "InvalidRequestError",
     "NotFoundError",
@@ -122,6 +124,23 @@ class NotFoundError(RequestError):
         if kind == "file":
             return cls(f"No such File object: {id}", param="id")
         return cls(f"No {kind} found with id '{id}'.")
+
+
+class FileTooLargeError(RequestError):
+    """Refuse a file, or a part of an upload, of too many bytes; none is kept.
+
+    Attributes:
+        limit: The most bytes that are taken.
+    """
+
+    http_status = 413
+
+    def __init__(self, limit: int) -> None:
+        """Word the error; how large the file is nobody has looked."""
+        super().__init__(
+            f"The file has more than {limit} bytes, the most that are accepted."
+        )
+        self.limit = limit
 
 
 class RunError(AssistantsError):

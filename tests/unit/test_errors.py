@@ -31,6 +31,7 @@ ALL = [
     errors.ActiveRunError("thread_a", "run_a"),
     errors.AuthenticationError("who?", code="invalid_api_key"),
     errors.NotFoundError.for_id("thread", "thread_a"),
+    errors.FileTooLargeError(10),
     errors.RunError("ended", run=a_run()),
     errors.approval_required(a_run("requires_action")),
     errors.run_error(a_run("failed")),
@@ -78,6 +79,7 @@ def test_every_error_survives_pickling(
         (errors.ActiveRunError, 400),
         (errors.AuthenticationError, 401),
         (errors.NotFoundError, 404),
+        (errors.FileTooLargeError, 413),
     ],
 )
 def test_request_errors_name_their_http_status(

@@ -17,6 +17,9 @@ from langchain_assistants.engine.resource import (
     list_params,
     not_null,
     required_row,
+)
+from langchain_assistants.engine.vector_store_creation import (
+    NewToolResources,
     stored_resources,
 )
 from langchain_assistants.storage.database import (
@@ -96,11 +99,12 @@ def _columns(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of an assistant's content, with the digest over them.
 
     A sampling field that is not given stays NULL: the model keeps its own default.
+    The digest is over what was asked for: a vector store to be made has no id then.
     """
     columns: dict[str, Any] = {name: body.get(name) for name in (*_TEXT, *_NUMBERS)}
     columns["tools"] = to_json(body.get("tools") or [])
     columns["metadata"] = to_json(body.get("metadata") or {})
-    columns["tool_resources"] = to_json(stored_resources(body))
+    columns["tool_resources"] = to_json(stored_resources(body.get("tool_resources")))
     columns["response_format"] = to_json(body.get("response_format") or "auto")
     content = to_json([columns[name] for name in sorted(columns)])
     columns["digest"] = hashlib.sha256(content.encode()).hexdigest()
@@ -120,6 +124,7 @@ class Assistants(Resource):
 
         Raises:
             InvalidRequestError: A field breaks a rule of the Assistants API.
+            NotFoundError: A vector store is to be made of a file that is not there.
         """
         return to_assistant(await self._insert(validate(AssistantCreate, fields)))
 
@@ -133,12 +138,20 @@ class Assistants(Resource):
         return to_assistant(await self._insert(body, reuse=True))
 
     async def _insert(self, body: Mapping[str, Any], *, reuse: bool = False) -> Row:
+        place, now = self._workplace, self._workplace.clock()
+        resources = NewToolResources.of(
+            body.get("tool_resources"),
+            tenant=self._tenant,
+            now=now,
+            new_id=place.new_id,
+        )
         columns = _columns(body)
         columns |= {
-            "id": self._workplace.new_id(PREFIX),
+            "id": place.new_id(PREFIX),
             "tenant": self._tenant,
             "version": 1,
-            "created_at": self._workplace.clock(),
+            "created_at": now,
+            "tool_resources": to_json(resources.stored),
         }
 
         def store() -> Transaction[Row]:
@@ -148,10 +161,11 @@ class Assistants(Resource):
                 )
                 if known is not None:
                     return known
+            yield from resources.insert()
             yield _INSERT(**columns)
             return columns
 
-        return await self._workplace.database.write(store())
+        return await place.database.write(store())
 
     async def aretrieve(self, assistant_id: str) -> Assistant:
         """Return an assistant.

@@ -23,6 +23,7 @@ from langchain_assistants.engine.executor import Execution, Executor
 from langchain_assistants.engine.listeners import Listeners
 from langchain_assistants.engine.message_rows import new_messages, written_messages
 from langchain_assistants.engine.ownership import Lease, Ownership
+from langchain_assistants.engine.recent_logs import RecentLogs
 from langchain_assistants.engine.run_changes import (
     TakenOver,
     claim_run,
@@ -70,6 +71,7 @@ class Conductor:
     dispatcher: InProcessDispatcher
     ownership: Ownership
     bells: Bells = field(default_factory=Bells)
+    recent_logs: RecentLogs = field(default_factory=RecentLogs)
     _listeners: Listeners = field(default_factory=Listeners)
 
     def __post_init__(self) -> None:
@@ -88,6 +90,8 @@ class Conductor:
                 self.dispatcher.release()
             raise
         row = created.row
+        if log is not None:
+            self.recent_logs.add(row["id"], log)
         if row["status"] == "in_progress":
             self.dispatcher.start(lambda: self._execute_in_background(row, log))
             return row
@@ -109,6 +113,7 @@ class Conductor:
         """Submit tool outputs and let the run go on in the background."""
         await self.look(run_id, tenant)
         row = (await self._submit(run_id, tenant, outputs, log, claimed=False)).row
+        self.recent_logs.add(run_id, log)
         if log is not None:
             self._listeners.add(run_id, log)
         self.take_over(row)

@@ -7,7 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 Level: TypeAlias = Literal["ok", "notice", "problem"]
 Subject: TypeAlias = Literal[
-    "software", "settings", "file", "schema", "log", "disk", "runs", "rows"
+    "software",
+    "settings",
+    "file",
+    "schema",
+    "log",
+    "disk",
+    "runs",
+    "rows",
+    "contents",
 ]
 
 

@@ -1,7 +1,8 @@
 """The doctor: looks over a database and what works with it, and mends what it may.
 
 It mends only what is safe beside engines that are open: it ends runs whose lease and
-deadline are over, deletes rows that belong to nothing, and empties the log.
+deadline are over, deletes rows and contents that belong to nothing, and empties the
+log.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from pathlib import Path
 import anyio.to_thread
 
 from langchain_assistants.engine.diagnosis import Diagnosis, Finding
+from langchain_assistants.engine.file_audit import (
+    contents_without_file,
+    files_without_content,
+)
 from langchain_assistants.engine.location import IN_MEMORY
 from langchain_assistants.engine.stray_rows import delete_some_stray_rows, stray_rows
 from langchain_assistants.engine.stuck_runs import (
@@ -25,6 +30,7 @@ from langchain_assistants.engine.stuck_runs import (
 )
 from langchain_assistants.errors import StorageError
 from langchain_assistants.settings import Settings
+from langchain_assistants.storage.blobs import Blobs
 from langchain_assistants.storage.database import Database, Row
 from langchain_assistants.storage.inspection import (
     IS_TOO_OLD,
@@ -55,6 +61,7 @@ async def examine(
     *,
     repair: bool = False,
     in_memory: Database | None = None,
+    blobs: Blobs | None = None,
 ) -> Diagnosis:
     """Look over a database; whatever is wrong with it is a finding, no exception.
 
@@ -64,16 +71,20 @@ async def examine(
         now: The time by the engines' clock.
         repair: Whether to mend what can be mended safely.
         in_memory: The database itself, where it has no file.
+        blobs: The contents of files; None: those beside the database's file.
     """
     findings = [*_software(), *_settings(settings)]
     if in_memory is not None:
-        findings += await _rows(in_memory, settings.lease, now, repair)
+        findings += await _rows(
+            in_memory, blobs or Blobs(None), settings.lease, now, repair
+        )
         return Diagnosis(IN_MEMORY, tuple(findings))
     file = SQLiteFile(path, busy_timeout=settings.busy_timeout)
     found = await anyio.to_thread.run_sync(lambda: list(_file(file, repair)))
     findings += found
     if any(one.subject == "schema" and one.level == "ok" for one in found):
-        findings += await _rows_of_file(path, settings, now, repair)
+        blobs = blobs or Blobs.beside(path)
+        findings += await _rows_of_file(path, blobs, settings, now, repair)
     return Diagnosis(path, tuple(findings))
 
 
@@ -201,25 +212,26 @@ def _schema(revision: str | None, path: str) -> Finding:
 
 
 async def _rows_of_file(
-    path: str, settings: Settings, now: float, repair: bool
+    path: str, blobs: Blobs, settings: Settings, now: float, repair: bool
 ) -> list[Finding]:
     try:
         database = SQLiteDatabase(path, busy_timeout=settings.busy_timeout)
     except StorageError as error:
         return [Finding("problem", "file", str(error))]
     try:
-        return await _rows(database, settings.lease, now, repair)
+        return await _rows(database, blobs, settings.lease, now, repair)
     finally:
         database.close()
 
 
 async def _rows(
-    database: Database, lease: float, now: float, repair: bool
+    database: Database, blobs: Blobs, lease: float, now: float, repair: bool
 ) -> list[Finding]:
     findings: list[Finding] = []
     try:
         findings += await _runs(database, lease, now, repair)
         findings += await _stray(database, now, repair)
+        findings += await _contents(database, blobs, repair)
     except StorageError as error:
         findings.append(Finding("problem", "rows", str(error)))
     return findings
@@ -267,16 +279,48 @@ def _abandoned(found: StuckRuns) -> Iterator[Finding]:
 async def _stray(database: Database, now: float, repair: bool) -> list[Finding]:
     found = await database.read(stray_rows(now))
     if not found:
-        return [Finding("ok", "rows", "Every row belongs to a thread and a run.")]
+        return [Finding("ok", "rows", "Every row belongs to something.")]
     counts = ", ".join(f"{kind.rows} of {kind.table}" for kind in found)
     ids = tuple(dict.fromkeys(id for kind in found for id in kind.ids))
     if not repair:
-        said = f"Some rows belong to no thread or to no run that goes on: {counts}."
+        said = f"Some rows belong to nothing, or to no run that goes on: {counts}."
         return [Finding("problem", "rows", said, ids, _REPAIR)]
     while await database.write(delete_some_stray_rows(now)):
         pass
-    said = f"Rows that belonged to no thread or run were deleted: {counts}."
+    said = f"Rows that belonged to nothing were deleted: {counts}."
     return [Finding("ok", "rows", said, ids, repaired=True)]
+
+
+async def _contents(database: Database, blobs: Blobs, repair: bool) -> list[Finding]:
+    findings = []
+    missing = await files_without_content(database, blobs)
+    if missing:
+        findings.append(
+            Finding(
+                "problem",
+                "contents",
+                f"The contents of {len(missing)} files are missing on the disk.",
+                tuple(missing[:_SHOWN_IDS]),
+                "Restore their folder from a backup, or delete the files.",
+            )
+        )
+    orphans = await contents_without_file(database, blobs)
+    if orphans:
+        if repair:
+            await anyio.to_thread.run_sync(blobs.discard, orphans)
+        findings.append(
+            Finding(
+                "ok" if repair else "problem",
+                "contents",
+                f"{len(orphans)} contents belonged to no file and were deleted."
+                if repair
+                else f"{len(orphans)} contents on the disk belong to no file.",
+                tuple(orphans[:_SHOWN_IDS]),
+                "" if repair else _REPAIR,
+                repair,
+            )
+        )
+    return findings or [Finding("ok", "contents", "Every file has its content.")]
 
 
 def _ids(rows: list[Row]) -> tuple[str, ...]:

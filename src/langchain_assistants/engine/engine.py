@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import make_url
 
-from langchain_assistants.engine.assistants import Assistants
+from langchain_assistants.engine.api_keys import ApiKeys
 from langchain_assistants.engine.conductor import Conductor
 from langchain_assistants.engine.diagnosis import Diagnosis
 from langchain_assistants.engine.dispatch import InProcessDispatcher
@@ -22,19 +23,17 @@ from langchain_assistants.engine.executor import Executor
 from langchain_assistants.engine.heartbeat import Heartbeat
 from langchain_assistants.engine.location import (
     IN_MEMORY,
+    open_blobs,
     open_database,
     sqlite_path,
 )
-from langchain_assistants.engine.messages import Messages
 from langchain_assistants.engine.models import ChatModelFactory, Models, fallbacks
 from langchain_assistants.engine.offloading import Offloading
 from langchain_assistants.engine.ownership import Ownership
 from langchain_assistants.engine.portal import Portal, blocking
 from langchain_assistants.engine.run_graph import RunGraphs
 from langchain_assistants.engine.run_saver import RunSaver
-from langchain_assistants.engine.runs import Runs
-from langchain_assistants.engine.steps import Steps
-from langchain_assistants.engine.threads import Threads
+from langchain_assistants.engine.tenant import TenantResources
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
 from langchain_assistants.errors import not_available
@@ -45,11 +44,13 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models.chat_models import BaseChatModel
 
+    from langchain_assistants.in_process import AsyncOpenAI, OpenAI
+
 logger = logging.getLogger(__name__)
 
 
 class AssistantsEngine:
-    """Assistants, threads, messages, runs and steps in a database of yours.
+    """Assistants, threads, messages, runs, steps and files in a database of yours.
 
     One object may be used from several threads and event loops.
 
@@ -126,7 +127,9 @@ class AssistantsEngine:
             model_fallbacks, lambda name: models.resolve(name, {})
         )
         self.database = open_database(self.url, self.settings)
-        self._workplace = Workplace(self.database, self.settings, clock)
+        self._workplace = Workplace(
+            self.database, self.settings, clock, open_blobs(self.url)
+        )
         saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
         graphs = RunGraphs(
             saver,
@@ -149,16 +152,31 @@ class AssistantsEngine:
             ),
             ownership,
         )
-        place, tenant = self._workplace, DEFAULT_TENANT
-        self.assistants = Assistants(place, tenant=tenant)
-        self.threads = Threads(place, tenant=tenant)
-        self.messages = Messages(place, tenant=tenant)
-        self.runs = Runs(place, tenant=tenant, conductor=self._conductor)
-        self.steps = Steps(place, tenant=tenant)
+        own = self.for_tenant(DEFAULT_TENANT)
+        self.assistants = own.assistants
+        self.threads = own.threads
+        self.messages = own.messages
+        self.runs = own.runs
+        self.steps = own.steps
+        self.files = own.files
+        self.uploads = own.uploads
+        self.vector_stores = own.vector_stores
+        self.api_keys = ApiKeys(self._workplace)
         self._heartbeat = Heartbeat(
-            place, ownership, self._conductor, recover=recover, tools=own_tools.names
+            self._workplace,
+            ownership,
+            self._conductor,
+            recover=recover,
+            tools=own_tools.names,
         )
         self._heartbeat.start()
+
+    def for_tenant(self, tenant: str) -> TenantResources:
+        """Return the resources as a tenant sees them; the engine's own are "default"'s.
+
+        Objects of other tenants are as absent: `NotFoundError`, and in no list.
+        """
+        return TenantResources(self._workplace, self._conductor, tenant)
 
     def implementations(self, tools: Sequence[ToolLike]) -> Implementations:
         """Return tools in the form in which a caller's run takes them."""
@@ -174,23 +192,30 @@ class AssistantsEngine:
         """Who leads the runs; the faces of the engine start theirs here."""
         return self._conductor
 
-    @property
-    def files(self) -> Any:
-        """Files; not available yet."""
-        raise not_available("engine.files")
+    @cached_property
+    def _wire(self) -> Any:
+        from langchain_assistants.in_process import application
 
-    @property
-    def vector_stores(self) -> Any:
-        """Vector stores; not available yet."""
-        raise not_available("engine.vector_stores")
+        return application(self)
 
-    def openai(self) -> Any:
-        """Return an `openai.OpenAI` on this engine; not available yet."""
-        raise not_available("engine.openai()")
+    def openai(self) -> OpenAI:
+        """Return a real `openai.OpenAI` whose calls reach this engine in process.
 
-    def async_openai(self) -> Any:
-        """Return an `openai.AsyncOpenAI` on this engine; not available yet."""
-        raise not_available("engine.async_openai()")
+        Closing the client leaves the engine open. May be called on any thread but the
+        engine's own (an async tool's): use `async_openai` there.
+
+        Raises:
+            ConfigurationError: The extras `openai` and `server` are not installed.
+        """
+        from langchain_assistants.in_process import openai_client
+
+        return openai_client(self._wire, self.portal)
+
+    def async_openai(self) -> AsyncOpenAI:
+        """Return a real `openai.AsyncOpenAI` on this engine; see `openai`."""
+        from langchain_assistants.in_process import async_openai_client
+
+        return async_openai_client(self._wire)
 
     async def abackup(
         self, path: str | PathLike[str], *, overwrite: bool = False
@@ -228,6 +253,7 @@ class AssistantsEngine:
             self._workplace.clock(),
             repair=repair,
             in_memory=self.database if path == IN_MEMORY else None,
+            blobs=self._workplace.blobs,
         )
 
     backup = blocking(abackup)
@@ -246,6 +272,7 @@ class AssistantsEngine:
         self._conductor.close()
         self._offloading.close()
         self.database.close()
+        self._workplace.blobs.close()
 
     async def aclose(self) -> None:
         """Close the engine without blocking the loop."""

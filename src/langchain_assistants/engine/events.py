@@ -10,10 +10,19 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import NamedTuple, TypeAlias
 
 from langchain_assistants.types.base import WireObject
-from langchain_assistants.types.events import EventName, RunEvent
+from langchain_assistants.types.events import STOP_EVENTS, EventName, RunEvent
 
 EventData: TypeAlias = WireObject | Callable[[], WireObject] | None
 """The object of an event, a function that makes it, or nothing (`done`)."""
+
+
+def event_number(event_id: str | None) -> tuple[int, int]:
+    """Read `<attempt>.<number>`; (0, 0) of anything else."""
+    attempt, _, number = (event_id or "").partition(".")
+    try:
+        return int(attempt), int(number)
+    except ValueError:
+        return 0, 0
 
 
 class _Numbered(NamedTuple):
@@ -59,6 +68,22 @@ class EventLog:
                 listen(None)
             self._listeners.clear()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing follows."""
+        return self._ended
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether it ended although the run went on: elsewhere, or later."""
+        return self._ended and not (
+            self._events and self._events[-1].name in STOP_EVENTS
+        )
+
+    def __len__(self) -> int:
+        """Count the events so far."""
+        return len(self._events)
+
     def _event(self, item: _Numbered) -> RunEvent:
         data = item.data() if callable(item.data) else item.data
         return RunEvent(item.name, data, f"{self.attempt}.{item.number}")
@@ -77,8 +102,14 @@ class EventLog:
             if listen in self._listeners:
                 self._listeners.remove(listen)
 
-    async def follow(self) -> AsyncGenerator[RunEvent, None]:
-        """Yield every event until the run stops, on the caller's loop."""
+    async def follow(self, after: str | None = None) -> AsyncGenerator[RunEvent, None]:
+        """Yield the events until the run stops, on the caller's loop.
+
+        Args:
+            after: The id of the last event that the listener knows; one of another
+                attempt counts for nothing.
+        """
+        attempt, known = event_number(after)
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[_Numbered | None] = asyncio.Queue()
 
@@ -97,7 +128,8 @@ class EventLog:
         self._join(listen)
         try:
             while (item := await arrived.get()) is not None:
-                yield self._event(item)
+                if item.number > known or self.attempt != attempt:
+                    yield self._event(item)
         finally:
             self._leave(listen)
 

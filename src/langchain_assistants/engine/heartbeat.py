@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from langchain_assistants.engine.expiry import sweep_expired
 from langchain_assistants.engine.ownership import Lease, Ownership
 from langchain_assistants.engine.retention import Retention
 from langchain_assistants.engine.sweep import (
@@ -141,7 +142,7 @@ class Heartbeat:
             await database.write(give_back(leases, self._ownership.worker, now))
 
     async def sweep(self) -> None:
-        """Take care of runs that are late and nobody's, then of idle threads.
+        """Take care of runs that are late and nobody's, idle threads, old files.
 
         Raises:
             StorageError: The file is, or was, locked: nobody is suspected any more.
@@ -176,6 +177,7 @@ class Heartbeat:
                 worker.swept(changed)
         if self._retention is not None:
             await self._retention.sweep(now)
+        await sweep_expired(self._workplace, now)
 
     def _at_once(self, work: Transaction[Row | None]) -> Transaction[Row | None]:
         """Return a transaction that refuses to do the work after a long wait.

@@ -15,6 +15,7 @@ from langchain_assistants.errors import (
 )
 from langchain_assistants.settings import Settings
 from langchain_assistants.storage.backup import back_up_file
+from langchain_assistants.storage.blobs import Blobs
 from langchain_assistants.storage.schema import migrate
 from langchain_assistants.storage.sqlite import SQLiteDatabase
 
@@ -79,6 +80,12 @@ def open_database(url: str, settings: Settings) -> SQLiteDatabase:
                 f"directory ({error.strerror})."
             ) from error
     return open_sqlite(path, settings)
+
+
+def open_blobs(url: str) -> Blobs:
+    """Return the contents of files that belong to the database of a URL."""
+    path = sqlite_path(url)
+    return Blobs(None) if path == IN_MEMORY else Blobs.beside(path)
 
 
 def open_sqlite(path: str, settings: Settings) -> SQLiteDatabase:

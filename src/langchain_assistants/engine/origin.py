@@ -41,7 +41,7 @@ class EngineOrigin(Origin):
 
     def record(self, run_id: str) -> RunRecord:
         """Read a run with its steps and messages, as of one moment."""
-        return self._read(_record(run_id, self._tenant))
+        return self._read(run_record(run_id, self._tenant))
 
     def conversation(self, thread_id: str) -> Conversation:
         """Read the newest messages of a thread."""
@@ -60,7 +60,12 @@ class EngineOrigin(Origin):
         return workplace.portal.call(lambda: database.read(transaction))
 
 
-def _record(run_id: str, tenant: str) -> Transaction[RunRecord]:
+def run_record(run_id: str, tenant: str) -> Transaction[RunRecord]:
+    """Read a run with its steps and messages.
+
+    Raises:
+        NotFoundError: There is none with this id.
+    """
     row = yield from run_row(run_id, tenant)
     steps = yield from steps_of(run_id)
     return RunRecord(

@@ -13,7 +13,6 @@ from langchain_assistants.engine.portal import Portal
 from langchain_assistants.errors import (
     InvalidRequestError,
     NotFoundError,
-    not_available,
 )
 from langchain_assistants.storage.database import (
     Row,
@@ -211,15 +210,3 @@ def not_null(fields: Mapping[str, Any], *names: str) -> None:
                 code="invalid_type",
                 param=name,
             )
-
-
-def stored_resources(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tool resources to store.
-
-    Raises:
-        ConfigurationError: A vector store is to be created with them.
-    """
-    resources: dict[str, Any] = body.get("tool_resources") or {}
-    if (resources.get("file_search") or {}).get("vector_stores"):
-        raise not_available("tool_resources.file_search.vector_stores")
-    return resources

@@ -8,10 +8,12 @@ from typing import Any
 from typing_extensions import Unpack
 
 from langchain_assistants.engine.conductor import Conductor
-from langchain_assistants.engine.events import EventLog
+from langchain_assistants.engine.events import EventLog, event_number
 from langchain_assistants.engine.listing import Slice
 from langchain_assistants.engine.message_rows import thread_end
+from langchain_assistants.engine.origin import run_record
 from langchain_assistants.engine.portal import blocking
+from langchain_assistants.engine.replay import ATTEMPT, replayed
 from langchain_assistants.engine.resource import (
     ObjectList,
     Resource,
@@ -27,6 +29,7 @@ from langchain_assistants.engine.run_rows import (
     set_metadata,
     to_run,
 )
+from langchain_assistants.engine.threads import Threads
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.errors import InvalidRequestError, NotFoundError
 from langchain_assistants.storage.database import Row, Transaction
@@ -36,6 +39,7 @@ from langchain_assistants.types.runs import (
     Run,
     RunCreate,
     RunUpdate,
+    ThreadRunCreate,
     ToolOutputs,
 )
 from langchain_assistants.types.validation import check_id, validate
@@ -67,12 +71,7 @@ class Runs(Resource):
             NotFoundError: There is no such thread or assistant.
         """
         request = self._request(thread_id, fields)
-        if request.body.get("stream"):
-            raise InvalidRequestError(
-                "Use runs.stream (or astream) for a run that streams its events.",
-                code="invalid_value",
-                param="stream",
-            )
+        _refuse_streaming(request)
         started = await self._conductor.start(request)
         return self.bound(to_run(started, status="queued"))
 
@@ -90,6 +89,64 @@ class Runs(Resource):
         log = EventLog()
         await self._conductor.start(self._request(thread_id, fields), log=log)
         async for event in log.follow():
+            yield event
+
+    async def acreate_with_thread(self, **fields: Unpack[ThreadRunCreate]) -> Run:
+        """Start a run on a new thread, both in one transaction; see `acreate`."""
+        request = self._thread_request(fields)
+        _refuse_streaming(request)
+        started = await self._conductor.start(request)
+        return self.bound(to_run(started, status="queued"))
+
+    async def astream_with_thread(
+        self, **fields: Unpack[ThreadRunCreate]
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Start a run on a new thread and yield its events; see `astream`.
+
+        The first event is `thread.created`.
+        """
+        log = EventLog()
+        await self._conductor.start(self._thread_request(fields), log=log)
+        async for event in log.follow():
+            yield event
+
+    def _thread_request(self, fields: Mapping[str, Any]) -> RunRequest:
+        body = validate(ThreadRunCreate, fields)
+        check_id(body["assistant_id"], "assistant_id", "asst_")
+        thread = dict(body.pop("thread", None) or {})
+        resources = body.pop("tool_resources", None) or {}
+        own = thread.get("tool_resources") or {}
+        thread["tool_resources"] = {**resources, **own}
+        threads = Threads(self._workplace, tenant=self._tenant)
+        return RunRequest(self._tenant, threads.new(thread), body)
+
+    async def afollow(
+        self, run_id: str, *, after: str | None = None
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Yield a run's events from any moment on (extension).
+
+        Those of a run that streams, or did a moment ago, have the ids they had there.
+        Of any other run a replay comes as soon as it stops: the same story, but with
+        each text in one piece and with ids of its own.
+
+        Args:
+            run_id: The run.
+            after: The id of the last event that is known.
+
+        Raises:
+            NotFoundError: There is none with this id.
+        """
+        check_id(run_id, "run_id", PREFIX)
+        await self._conductor.look(run_id, self._tenant)
+        log = self._conductor.recent_logs.get(run_id)
+        if log is not None:
+            async for event in log.follow(after):
+                yield event
+            return
+        await self._conductor.settled(run_id, self._tenant, None)
+        attempt, known = event_number(after)
+        record = await self._workplace.database.read(run_record(run_id, self._tenant))
+        for event in replayed(record, known if attempt == ATTEMPT else 0):
             yield event
 
     def stream(
@@ -213,7 +270,17 @@ class Runs(Resource):
         return self._list(thread_id).page(list_params(**params))
 
     create = blocking(acreate)
+    create_with_thread = blocking(acreate_with_thread)
     retrieve = blocking(aretrieve)
     update = blocking(aupdate)
     cancel = blocking(acancel)
     submit_tool_outputs = blocking(asubmit_tool_outputs)
+
+
+def _refuse_streaming(request: RunRequest) -> None:
+    if request.body.get("stream"):
+        raise InvalidRequestError(
+            "Use runs.stream (or astream) for a run that streams its events.",
+            code="invalid_value",
+            param="stream",
+        )

@@ -23,12 +23,18 @@ from sqlalchemy import (
 from langchain_assistants.storage.database import Statement, Transaction, param
 from langchain_assistants.storage.tables import (
     ACTIVE,
+    files,
     messages,
     run_checkpoints,
     run_steps,
     runs,
     threads,
     tool_outputs,
+    upload_parts,
+    uploads,
+    vector_store_file_batches,
+    vector_store_files,
+    vector_stores,
 )
 
 _AT_ONCE = 500
@@ -54,7 +60,7 @@ class _Kind:
 
         Args:
             table: The table.
-            owner: Its column that names the thread or the run.
+            owner: Its column that names what it belongs to.
             is_stray: What makes a row one; it may use `:now`.
         """
         self.name = table.name
@@ -105,6 +111,26 @@ _KINDS = (
                     runs.c.thread_id == run_checkpoints.c.thread_id, ACTIVE
                 ),
             ),
+        ),
+    ),
+    _Kind(
+        upload_parts,
+        upload_parts.c.upload_id,
+        ~exists().where(uploads.c.id == upload_parts.c.upload_id),
+    ),
+    _Kind(
+        vector_store_files,
+        vector_store_files.c.vector_store_id,
+        or_(
+            ~exists().where(vector_stores.c.id == vector_store_files.c.vector_store_id),
+            ~exists().where(files.c.id == vector_store_files.c.file_id),
+        ),
+    ),
+    _Kind(
+        vector_store_file_batches,
+        vector_store_file_batches.c.vector_store_id,
+        ~exists().where(
+            vector_stores.c.id == vector_store_file_batches.c.vector_store_id
         ),
     ),
 )

@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 
 from langchain_assistants.engine.deletion import delete_thread
 from langchain_assistants.engine.forks import fork_after_message
+from langchain_assistants.engine.ids import NewId
 from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.message_rows import (
     NewMessage,
@@ -23,9 +24,13 @@ from langchain_assistants.engine.resource import (
     Resource,
     list_params,
     required_row,
-    stored_resources,
 )
 from langchain_assistants.engine.run_changes import refuse_active_run
+from langchain_assistants.engine.vector_store_creation import (
+    THREAD_STORES_LIVE,
+    NewToolResources,
+    stored_resources,
+)
 from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.storage.database import (
     Row,
@@ -117,10 +122,18 @@ class NewThread:
         id: str,
         tenant: str,
         now: float,
+        new_id: NewId,
         messages: Sequence[NewMessage],
     ) -> None:
         """Prepare the columns from a checked body."""
         self.messages = messages
+        self._resources = NewToolResources.of(
+            body.get("tool_resources"),
+            tenant=tenant,
+            now=now,
+            new_id=new_id,
+            expires_after=THREAD_STORES_LIVE,
+        )
         context = body.get("context")
         self.columns: dict[str, Any] = {
             "id": id,
@@ -132,7 +145,7 @@ class NewThread:
             "last_seq": len(messages),
             "created_at": now,
             "metadata": to_json(body.get("metadata") or {}),
-            "tool_resources": to_json(stored_resources(body)),
+            "tool_resources": to_json(self._resources.stored),
             "context": None if context is None else to_json(context),
             "summary": None,
         }
@@ -149,10 +162,12 @@ class NewThread:
 
         Raises:
             InvalidRequestError: Another thread has the key.
+            NotFoundError: A vector store is to be made of a file that is not there.
         """
         row = self.columns
         if row["key"] is not None:
             yield from refuse_taken_key(row["key"], row["tenant"])
+        yield from self._resources.insert()
         yield _INSERT(**row)
         yield from insert_messages(row["id"], 0, self.messages, row["created_at"])
         return row
@@ -176,6 +191,7 @@ class Threads(Resource):
             id=thread_id,
             tenant=self._tenant,
             now=place.clock(),
+            new_id=place.new_id,
             messages=messages,
         )
 
@@ -235,8 +251,10 @@ class Threads(Resource):
                 name: row[name] for name in ("metadata", "tool_resources", "context")
             }
             for name, value in body.items():
-                empty: dict[str, Any] | None = None if name == "context" else {}
-                value = empty if value is None else value
+                if name == "tool_resources":
+                    value = stored_resources(value)
+                elif name == "metadata" and value is None:
+                    value = {}
                 columns[name] = None if value is None else to_json(value)
             yield _UPDATE(id=thread_id, **columns)
             return (yield from thread_row(thread_id, self._tenant))

@@ -1,4 +1,4 @@
-"""What every part of an engine works with: database, clock, ids, settings, portal."""
+"""What every part of an engine works with: database, files, clock, settings, ..."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from langchain_assistants.engine.ids import NewId, new_id
 from langchain_assistants.engine.portal import Portal
 from langchain_assistants.settings import Settings
+from langchain_assistants.storage.blobs import Blobs
 from langchain_assistants.storage.database import Database
 
 DEFAULT_TENANT = "default"
@@ -21,6 +22,7 @@ class Workplace:
         database: Executes transactions.
         settings: Defaults and limits.
         clock: Returns the time in seconds since the epoch; tests inject one.
+        blobs: Keeps the contents of files.
         new_id: Makes an object id from its prefix; tests inject one.
         portal: Where synchronous callers and background runs meet the loop.
     """
@@ -28,5 +30,6 @@ class Workplace:
     database: Database
     settings: Settings
     clock: Callable[[], float]
+    blobs: Blobs
     new_id: NewId = new_id
     portal: Portal = field(default_factory=Portal)

@@ -257,3 +257,173 @@ run_checkpoints = Table(
     Column("writes", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# The contents of files and parts are blobs under their ids; see `blobs`.
+files = Table(
+    "files",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("bytes", Integer, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("mime_type", Text),
+    Column("sha256", Text, nullable=False),
+    Index("ix_files_id", "id", unique=True),
+    Index("ix_files_tenant_seq", "tenant", "seq"),
+    Index("ix_files_tenant_purpose_seq", "tenant", "purpose", "seq"),
+    Index(
+        "ix_files_expires_at",
+        "expires_at",
+        sqlite_where=text("expires_at IS NOT NULL"),
+        postgresql_where=text("expires_at IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+PENDING = text("status = 'pending'")
+"""An upload that takes parts."""
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("mime_type", Text, nullable=False),
+    # Seconds from the file's creation to its expiry.
+    Column("file_expires_after", Integer),
+    Index(
+        "ix_uploads_pending",
+        "expires_at",
+        sqlite_where=PENDING,
+        postgresql_where=PENDING,
+    ),
+    sqlite_with_rowid=False,
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("upload_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("created_at", Float, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Index("ix_upload_parts_id", "id", unique=True),
+    sqlite_with_rowid=False,
+)
+
+NOT_EXPIRED = text("expired = 0 AND expires_at IS NOT NULL")
+"""A vector store that will expire if nobody uses it."""
+
+vector_stores = Table(
+    "vector_stores",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    # Grows with each change of its files: what is kept in memory of it is then old.
+    Column("version", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("last_active_at", Float, nullable=False),
+    Column("expires_days", Integer),
+    Column("expires_at", Float),
+    # 1 once it has expired, for good.
+    Column("expired", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("metadata", Text, nullable=False),
+    # What made the vectors of its chunks: two models never mix.
+    Column("embedding_model", Text),
+    Column("embedding_dimensions", Integer),
+    Index("ix_vector_stores_id", "id", unique=True),
+    Index("ix_vector_stores_tenant_seq", "tenant", "seq"),
+    Index(
+        "ix_vector_stores_expires_at",
+        "expires_at",
+        sqlite_where=NOT_EXPIRED,
+        postgresql_where=NOT_EXPIRED,
+    ),
+    sqlite_autoincrement=True,
+)
+
+vector_store_files = Table(
+    "vector_store_files",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("vector_store_id", Text, nullable=False),
+    Column("file_id", Text, nullable=False),
+    # The batch it was attached with last.
+    Column("batch_id", Text),
+    Column("created_at", Float, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("last_error", Text),
+    Column("attributes", Text, nullable=False),
+    Column("chunking_strategy", Text, nullable=False),
+    Column("usage_bytes", Integer, nullable=False),
+    # Who indexes it, as with runs.
+    Column("attempt", Integer, nullable=False),
+    Column("lease_until", Float),
+    Index(
+        "ix_vector_store_files_file",
+        "vector_store_id",
+        "file_id",
+        unique=True,
+    ),
+    Index("ix_vector_store_files_file_id", "file_id"),
+    Index("ix_vector_store_files_seq", "vector_store_id", "seq"),
+    # Covers the counts of a store, and the sum of what its files use.
+    Index(
+        "ix_vector_store_files_status",
+        "vector_store_id",
+        "status",
+        "seq",
+        "usage_bytes",
+    ),
+    Index(
+        "ix_vector_store_files_batch",
+        "batch_id",
+        "status",
+        "seq",
+        sqlite_where=text("batch_id IS NOT NULL"),
+        postgresql_where=text("batch_id IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+vector_store_file_batches = Table(
+    "vector_store_file_batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("vector_store_id", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    # 1 if some of its files were still to be indexed when it was cancelled.
+    Column("cancelled", Integer, nullable=False),
+    Index("ix_vector_store_file_batches_store", "vector_store_id"),
+    sqlite_with_rowid=False,
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text),
+    # SHA-256 of the key; the key itself is not stored.
+    Column("digest", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Index("ix_api_keys_id", "id", unique=True),
+    Index("ix_api_keys_digest", "digest", unique=True),
+    sqlite_autoincrement=True,
+)

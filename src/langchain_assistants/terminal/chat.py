@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from langchain_assistants import AssistantRunnable, AssistantsEngine, Settings
 from langchain_assistants.engine.location import database_url
-from langchain_assistants.errors import AssistantsError, ConfigurationError, run_error
+from langchain_assistants.errors import AssistantsError, run_error
+from langchain_assistants.terminal.imported_tools import imported_tools
 from langchain_assistants.terminal.model_choice import check_model, default_model
 from langchain_assistants.terminal.transcript import Transcript, printable
 from langchain_assistants.terminal.typed import QUOTES, Keyboard
@@ -73,39 +71,6 @@ def chat(
         conversation.introduce(model)
         conversation.talk()
     return 0
-
-
-def imported_tools(place: str) -> list[Any]:
-    """Import a tool or a list of tools from `module:name`.
-
-    The working directory is looked at first, as `python -m` does.
-
-    Raises:
-        ConfigurationError: There is no such module or name, or it holds no tools.
-    """
-    module_name, _, name = place.partition(":")
-    if not module_name or not name:
-        raise ConfigurationError(
-            f"--tools {place} names no tools: write MODULE:NAME, where NAME is a "
-            "function, a LangChain tool or a list of them."
-        )
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    # Anything may go wrong in a module of somebody else's.
-    except Exception as error:
-        raise ConfigurationError(
-            f"--tools {place}: importing {module_name} raised "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    found = getattr(module, name, None)
-    if isinstance(found, list | tuple):
-        return list(found)
-    if callable(found) or hasattr(found, "invoke"):
-        return [found]
-    raise ConfigurationError(
-        f"--tools {place}: {module_name} has no function, tool or list named {name}."
-    )
 
 
 def _engine(database: str | None) -> AssistantsEngine:

@@ -39,6 +39,18 @@ EventName = Literal[
     "done",
 ]
 EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
+STOP_EVENTS: frozenset[EventName] = frozenset(
+    {
+        "thread.run.requires_action",
+        "thread.run.completed",
+        "thread.run.incomplete",
+        "thread.run.failed",
+        "thread.run.cancelled",
+        "thread.run.expired",
+        "error",
+    }
+)
+"""After one of these nothing but `done` comes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def wrong_type(path: Path, expected: str, value: object) -> InvalidRequestError:
         "invalid_type",
         path,
         f"Invalid type for '{{path}}': expected {expected}, "
-        f"but got {_kind(value)} instead.",
+        f"but got {kind_of(value)} instead.",
     )
 
 
@@ -223,7 +223,8 @@ def _error(code: str, path: Path, message: str) -> InvalidRequestError:
     )
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Name the JSON type of a value, with its article."""
     for types, name in _KINDS:
         if isinstance(value, types):
             return name

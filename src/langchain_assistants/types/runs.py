@@ -26,6 +26,8 @@ from langchain_assistants.types.base import (
     tag,
 )
 from langchain_assistants.types.messages import MessageCreate
+from langchain_assistants.types.threads import ThreadCreate
+from langchain_assistants.types.tool_resources import ToolResourcesParam
 from langchain_assistants.types.tools import (
     ResponseFormat,
     Tool,
@@ -202,6 +204,14 @@ class RunCreate(TypedDict, total=False):
     history: Literal["full", "messages"] | None
     tool_errors: Literal["model", "fail"] | None
     expires_after: Annotated[int, Field(ge=1, le=2_592_000)] | None
+
+
+@request
+class ThreadRunCreate(RunCreate, total=False):
+    """Fields of a new run and of the new thread it is on."""
+
+    thread: ThreadCreate | None
+    tool_resources: ToolResourcesParam | None
 
 
 @request

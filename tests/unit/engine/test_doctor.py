@@ -24,6 +24,7 @@ from langchain_assistants.engine import doctor
 from langchain_assistants.engine.diagnosis import Diagnosis, Finding
 from langchain_assistants.engine.doctor import examine
 from langchain_assistants.storage.inspection import SQLiteFile
+from langchain_assistants.storage.schema import HEAD
 from langchain_assistants.testing import Reply
 
 
@@ -63,7 +64,7 @@ def test_a_healthy_database_has_no_problem_and_is_left_as_it_is(
             "langgraph",
             "openai",
             "lease 15 s",
-            "0003",
+            HEAD,
         ):
             assert part in said
         assert everything(engine) == before
@@ -194,6 +195,14 @@ STRAYS = {
         "INSERT INTO run_checkpoints VALUES "
         "('thread_none', '', '', 'c', NULL, 'msgpack', x'00', x'00', x'00')"
     ),
+    "upload_parts": "INSERT INTO upload_parts VALUES ('upload_none', 'part_x', 1, 0)",
+    "vector_store_files": (
+        "INSERT INTO vector_store_files VALUES "
+        "(1, 'vs_none', 'file-none', NULL, 1, 'failed', NULL, '{}', '{}', 0, 0, NULL)"
+    ),
+    "vector_store_file_batches": (
+        "INSERT INTO vector_store_file_batches VALUES ('vsfb_x', 'vs_none', 1, 0)"
+    ),
 }
 
 
@@ -318,7 +327,7 @@ def test_an_empty_or_an_older_file_is_told_and_not_migrated(
         assert diagnosis.healthy
         [notice] = only(diagnosis, "notice")
         assert said in notice.message
-        assert "0003" in notice.message
+        assert HEAD in notice.message
     assert empty.stat().st_size == 0
 
 

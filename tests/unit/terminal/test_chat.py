@@ -11,7 +11,8 @@ import pytest
 
 from langchain_assistants import AssistantRunnable, AssistantsEngine
 from langchain_assistants.errors import ConfigurationError
-from langchain_assistants.terminal.chat import Chat, imported_tools
+from langchain_assistants.terminal.chat import Chat
+from langchain_assistants.terminal.imported_tools import imported_tools
 from langchain_assistants.testing import ScriptedChatModel, Step
 
 MODULE = """

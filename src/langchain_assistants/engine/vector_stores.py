@@ -1,0 +1,183 @@
+"""Vector stores: files that are searched together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from typing_extensions import Unpack
+
+from langchain_assistants.engine.file_batches import FileBatches
+from langchain_assistants.engine.listing import Slice
+from langchain_assistants.engine.portal import blocking
+from langchain_assistants.engine.resource import (
+    ObjectList,
+    Resource,
+    list_params,
+    read_slice,
+)
+from langchain_assistants.engine.vector_store_creation import NewVectorStore
+from langchain_assistants.engine.vector_store_files import VectorStoreFiles
+from langchain_assistants.engine.vector_store_rows import (
+    ALL,
+    PREFIX,
+    Counted,
+    counted,
+    delete_store,
+    is_worth_a_touch,
+    living_store_row,
+    store_row,
+    to_store,
+    touch_store,
+    update_store,
+)
+from langchain_assistants.engine.workplace import Workplace
+from langchain_assistants.storage.database import Row, Transaction
+from langchain_assistants.types.base import Deleted
+from langchain_assistants.types.pages import AsyncPaginator, ListParams, Page
+from langchain_assistants.types.validation import check_id, validate
+from langchain_assistants.types.vector_store_search import (
+    SearchResultsPage,
+    VectorStoreSearch,
+)
+from langchain_assistants.types.vector_stores import (
+    VectorStore,
+    VectorStoreCreate,
+    VectorStoreUpdate,
+)
+
+
+class VectorStores(Resource):
+    """Vector stores of one tenant.
+
+    Attributes:
+        files: The files in them.
+        file_batches: Files that are attached together.
+
+    Example:
+        >>> engine = AssistantsEngine("sqlite:///app.db")  # doctest: +SKIP
+        >>> store = engine.vector_stores.create(name="Manuals", file_ids=["file-abc"])
+        >>> engine.vector_stores.search(store.id, query="How do I reset it?")
+    """
+
+    def __init__(self, workplace: Workplace, *, tenant: str) -> None:
+        """Bind the resource, and those of the files, to what the engine works with."""
+        super().__init__(workplace, tenant=tenant)
+        self.files = VectorStoreFiles(workplace, tenant=tenant)
+        self.file_batches = FileBatches(workplace, tenant=tenant)
+
+    async def acreate(self, **fields: Unpack[VectorStoreCreate]) -> VectorStore:
+        """Store a new vector store, with files if any are given.
+
+        Raises:
+            InvalidRequestError: A field breaks a rule.
+            NotFoundError: One of the files does not exist.
+        """
+        body = validate(VectorStoreCreate, fields)
+        place, now = self._workplace, self._workplace.clock()
+        store = NewVectorStore(
+            body, id=place.new_id(PREFIX), tenant=self._tenant, now=now
+        )
+
+        def insert() -> Transaction[Counted]:
+            yield from store.insert()
+            return (yield from self._counted(store.id))
+
+        return to_store(await place.database.write(insert()), now)
+
+    async def aretrieve(self, vector_store_id: str) -> VectorStore:
+        """Return a vector store with the counts of its files.
+
+        Raises:
+            NotFoundError: There is none with this id.
+        """
+        check_id(vector_store_id, "vector_store_id", PREFIX)
+        found = await self._workplace.database.read(self._counted(vector_store_id))
+        return to_store(found, self._workplace.clock())
+
+    async def aupdate(
+        self, vector_store_id: str, **fields: Unpack[VectorStoreUpdate]
+    ) -> VectorStore:
+        """Replace the given fields; an absent one is kept, a null cleared.
+
+        That counts as a use of the store. One that has expired stays so.
+        """
+        check_id(vector_store_id, "vector_store_id", PREFIX)
+        body = validate(VectorStoreUpdate, fields)
+        now = self._workplace.clock()
+
+        def store() -> Transaction[Counted]:
+            row = yield from store_row(vector_store_id, self._tenant)
+            yield from update_store(row, body, now)
+            return (yield from self._counted(vector_store_id))
+
+        return to_store(await self._workplace.database.write(store()), now)
+
+    async def adelete(self, vector_store_id: str) -> Deleted:
+        """Delete a vector store; the files that were in it stay."""
+        check_id(vector_store_id, "vector_store_id", PREFIX)
+
+        def remove() -> Transaction[None]:
+            yield from store_row(vector_store_id, self._tenant)
+            yield from delete_store(vector_store_id)
+
+        await self._workplace.database.write(remove())
+        return Deleted(id=vector_store_id, object="vector_store.deleted")
+
+    async def asearch(
+        self, vector_store_id: str, **fields: Unpack[VectorStoreSearch]
+    ) -> SearchResultsPage:
+        """Search a vector store; nothing is found while files are not indexed.
+
+        Raises:
+            NotFoundError: There is none with this id.
+            InvalidRequestError: A field breaks a rule, or the store has expired.
+        """
+        check_id(vector_store_id, "vector_store_id", PREFIX)
+        query = validate(VectorStoreSearch, fields)["query"]
+        database, now = self._workplace.database, self._workplace.clock()
+
+        def use() -> Transaction[Row]:
+            return (yield from living_store_row(vector_store_id, self._tenant, now))
+
+        if is_worth_a_touch(await database.read(use()), now):
+            await database.write(self._touch(vector_store_id, now))
+        return SearchResultsPage(
+            search_query=[query] if isinstance(query, str) else query
+        )
+
+    def _touch(self, store_id: str, now: float) -> Transaction[None]:
+        yield from living_store_row(store_id, self._tenant, now)
+        yield from touch_store(store_id, now)
+
+    def _counted(self, store_id: str) -> Transaction[Counted]:
+        row = yield from store_row(store_id, self._tenant)
+        [found] = yield from counted([row])
+        return found
+
+    def _list(self) -> ObjectList:
+        def anchor(store_id: str) -> Transaction[int]:
+            return int((yield from store_row(store_id, self._tenant))["seq"])
+
+        def read(params: Mapping[str, Any]) -> Transaction[Slice]:
+            rows, has_more = yield from read_slice(
+                ALL, params, anchor, tenant=self._tenant
+            )
+            return Slice([*(yield from counted(rows))], has_more)
+
+        now = self._workplace.clock()
+        return ObjectList(self._workplace, read, lambda row: to_store(row, now))
+
+    def alist(self, **params: Unpack[ListParams]) -> AsyncPaginator[VectorStore]:
+        """List vector stores: await the first page, or iterate over all of them."""
+        return self._list().paginate(list_params(**params))
+
+    def list(self, **params: Unpack[ListParams]) -> Page[VectorStore]:
+        """List vector stores; iterating over the page goes on over all pages."""
+        return self._list().page(list_params(**params))
+
+    create = blocking(acreate)
+    retrieve = blocking(aretrieve)
+    update = blocking(aupdate)
+    delete = blocking(adelete)
+    search = blocking(asearch)

@@ -1,0 +1,54 @@
+"""Run steps, to be read."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from langchain_assistants.server.answers import answer
+from langchain_assistants.server.callers import Caller
+from langchain_assistants.server.documentation import doc
+from langchain_assistants.server.placing import run_of, step_of
+from langchain_assistants.server.queries import included, list_query
+from langchain_assistants.types.steps import (
+    FileSearchCall,
+    RunStep,
+    ToolCallsDetails,
+)
+
+router = APIRouter(prefix="/threads/{thread_id}/runs/{run_id}/steps", tags=["steps"])
+
+
+@router.get("", **doc(lists=RunStep))
+async def list_steps(
+    request: Request, caller: Caller, thread_id: str, run_id: str
+) -> Response:
+    """List the steps of a run."""
+    contents = included(request)
+    params = list_query(request)
+    await run_of(caller, thread_id, run_id)
+    page = await caller.steps.alist(run_id, **params)
+    if not contents:
+        page.data = [_without_contents(step) for step in page.data]
+    return answer(page)
+
+
+@router.get("/{step_id}", **doc(gives=RunStep))
+async def retrieve_step(
+    request: Request, caller: Caller, thread_id: str, run_id: str, step_id: str
+) -> Response:
+    """Retrieve a step."""
+    contents = included(request)
+    step = await step_of(caller, thread_id, run_id, step_id)
+    return answer(step if contents else _without_contents(step))
+
+
+def _without_contents(step: RunStep) -> RunStep:
+    """Return a step without the texts that its searches found."""
+    if isinstance(step.step_details, ToolCallsDetails):
+        for call in step.step_details.tool_calls:
+            if isinstance(call, FileSearchCall):
+                for result in call.file_search.results or ():
+                    result.content = None
+    return step

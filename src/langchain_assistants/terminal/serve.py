@@ -1,0 +1,93 @@
+"""The command `serve`: an engine behind HTTP, until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from langchain_assistants import AssistantsEngine, Settings
+from langchain_assistants.engine.location import database_url
+from langchain_assistants.errors import ConfigurationError
+from langchain_assistants.terminal.imported_tools import imported_tools
+
+
+def serve(
+    *,
+    host: str,
+    port: int,
+    database: str | None = None,
+    model_map: Sequence[str] = (),
+    tools: Sequence[str] = (),
+    strict_beta_header: bool = False,
+    cors_origins: Sequence[str] = (),
+    drain_seconds: float,
+) -> int:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        host: The address to listen on.
+        port: The port.
+        database: A SQLite file or a URL; None: the default engine's.
+        model_map: `name=other` pairs.
+        tools: `module:name` of the engine's tools.
+        strict_beta_header: Whether to demand `OpenAI-Beta: assistants=v2`.
+        cors_origins: Origins whose web pages may call.
+        drain_seconds: How long streams may go on after the signal.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        AssistantsError: The options, the tools or the database cannot be used, or
+            there is no key and the host is not this machine.
+    """
+    try:
+        from langchain_assistants.server.app import create_app
+        from langchain_assistants.server.callers import is_loopback
+        from langchain_assistants.server.logs import write_logs
+        from langchain_assistants.server.serving import Server, check_host
+    except ImportError as error:
+        raise ConfigurationError(
+            f"serve needs the package {error.name}:\n"
+            '  pip install "langchain-assistants[server]"'
+        ) from error
+
+    with AssistantsEngine(
+        database_url(database, Settings()),
+        model_map=_pairs(model_map),
+        tools=[tool for place in tools for tool in imported_tools(place)],
+    ) as engine:
+        check_host(engine, host)
+        app = create_app(
+            engine,
+            keys="loopback" if is_loopback(host) else "required",
+            strict_beta_header=strict_beta_header,
+            cors_origins=cors_origins,
+        )
+        write_logs()
+        server = Server(engine, app, host=host, port=port, drain_seconds=drain_seconds)
+        _announce(server.url)
+        server.serve()
+    return 0
+
+
+def _announce(url: str) -> None:
+    console = Console(highlight=False)
+    console.print(Text(f"Serving the Assistants API at {url}/v1"), soft_wrap=True)
+    console.print(Text(f"Documentation at {url}/docs", "dim"), soft_wrap=True)
+    console.file.flush()
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        name, equals, other = text.partition("=")
+        if not (name and equals and other):
+            raise ConfigurationError(
+                f"--model-map {text} is no pair: write NAME=OTHER, such as "
+                "gpt-4o=anthropic:claude-sonnet-4-5."
+            )
+        pairs[name] = other
+    return pairs
