@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         "demo",
         help="see an assistant at work: no key, no network, a few seconds",
         description="A tutor answers, calls two functions at once and goes on in a "
-        "second process. Without --model a scripted model plays the LLM.",
+        "second process; a process is killed, and its run goes on. Without --model a "
+        "scripted model plays the LLM.",
     )
     demo.add_argument(
         "--model", metavar="MODEL", help="run it for real, such as openai:gpt-4o"
@@ -92,12 +93,42 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument(
         "--instructions", metavar="TEXT", help="what the assistant is to do"
     )
-    chat.add_argument(
-        "--database",
-        metavar="FILE",
-        help="the SQLite file or URL (default: the one in your data folder)",
-    )
     chat.set_defaults(command=_chat)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="look over a database: its file, stuck runs, rows of nobody, versions",
+        description="Look over a database while others use it. The exit code is 1 "
+        "where there is a problem.",
+    )
+    doctor.add_argument(
+        "--repair",
+        action="store_true",
+        help="end runs whose lease and deadline are over, delete rows of nobody, and "
+        "empty the log",
+    )
+    doctor.add_argument(
+        "--json", action="store_true", help="print the findings as JSON"
+    )
+    doctor.set_defaults(command=_doctor)
+
+    backup = commands.add_parser(
+        "backup",
+        help="copy a database into a file while others use it",
+        description="Copy a database into a file while others use it.",
+    )
+    backup.add_argument("path", metavar="PATH", help="the file to make")
+    backup.add_argument(
+        "--overwrite", action="store_true", help="replace a file that is there"
+    )
+    backup.set_defaults(command=_backup)
+
+    for command in (chat, doctor, backup):
+        command.add_argument(
+            "--database",
+            metavar="FILE",
+            help="the SQLite file or URL (default: the one in your data folder)",
+        )
     return parser
 
 
@@ -117,6 +148,20 @@ def _chat(options: argparse.Namespace) -> int:
         instructions=options.instructions,
         database=options.database,
     )
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.doctor import doctor
+
+    return doctor(
+        database=options.database, repair=options.repair, as_json=options.json
+    )
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.backup import backup
+
+    return backup(options.path, database=options.database, overwrite=options.overwrite)
 
 
 def _report(error: AssistantsError) -> None:

@@ -62,6 +62,8 @@ class Settings(BaseModel):
     """How long a cancelled run may tidy up before it is abandoned."""
     keep_checkpoints: bool = False
     """Keep every checkpoint of every run instead of none after its end."""
+    thread_ttl: float | None = Field(default=None, gt=0)
+    """Delete threads so long after their newest message or run; None: never."""
 
     @model_validator(mode="before")
     @classmethod

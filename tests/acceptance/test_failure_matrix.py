@@ -27,8 +27,9 @@ def journal(tmp_path: Path) -> Journal:
 
 @pytest.fixture
 def onlooker(tmp_path: Path) -> Iterator[AssistantsEngine]:
-    """An engine that looks on and takes nothing over."""
-    with open_engine(tmp_path, "bystander") as engine:
+    """An engine that looks on and takes care of nothing."""
+    with open_engine(tmp_path) as engine:
+        engine._heartbeat.stop()
         yield engine
 
 
@@ -201,6 +202,22 @@ def test_a_graph_inside_a_tool_goes_on_where_it_was(
     assert journal.count("begin", "first") == 1
     assert journal.count("begin", "gate") == 2
     assert rows(onlooker, "SELECT * FROM run_checkpoints") == []
+    assert broken_invariants(onlooker) == []
+
+
+def test_an_engine_that_does_not_recover_fails_what_died(
+    tmp_path: Path, journal: Journal, onlooker: AssistantsEngine
+) -> None:
+    with Program(tmp_path) as first:
+        run_id = first.tell("ask", "ada", "call:gate")
+        journal.await_("begin", "gate")
+        first.kill()
+    with Program(tmp_path, "bystander") as second:
+        assert second.tell("wait", run_id) == "failed"
+        again = second.tell("ask", "ada", "say")
+        assert second.tell("wait", again) == "completed"
+        second.end()
+    assert journal.count("begin", "gate") == 1
     assert broken_invariants(onlooker) == []
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.openai_server import OpenAIServer, example_of, tutor
 
-from langchain_assistants import AssistantsEngine, create_assistant_graph
+from langchain_assistants import AssistantsEngine, cli, create_assistant_graph
 from langchain_assistants.testing import Reply, call
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +132,33 @@ def test_the_block_of_the_graph_page_asks_and_goes_on(
     assert run(["-c", block], server, tmp_path) == "delete\nDone.\n"
 
 
+def test_the_block_of_the_operations_page_runs(tmp_path: Path) -> None:
+    (block,) = python_blocks("docs/operations.md")
+    done = subprocess.run(
+        [sys.executable, "-c", block],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("app-backup.db True\n", "")
+
+
+def test_the_commands_of_the_operations_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    AssistantsEngine().close()
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+    for line in block.splitlines():
+        program, *arguments = line.split()
+        assert program == "langchain-assistants"
+        assert cli.main(arguments) == 0
+    assert (tmp_path / "today.db").exists()
+
+
 def test_the_drawing_of_the_readme_is_that_of_the_graph() -> None:
     with AssistantsEngine("sqlite:///:memory:") as engine:
         graph = create_assistant_graph(
@@ -154,6 +181,7 @@ def test_there_are_examples() -> None:
         "docs/architecture.md",
         "docs/coming-from.md",
         "docs/langgraph.md",
+        "docs/operations.md",
         "docs/runs.md",
         "examples/README.md",
         "CHANGELOG.md",

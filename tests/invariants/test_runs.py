@@ -303,6 +303,29 @@ def test_a_finished_tool_call_is_never_executed_again(
     }
 
 
+def test_a_waiting_run_that_ends_takes_nothing_from_the_run_before_it(
+    engine_factory: EngineFactory,
+) -> None:
+    counter = Counter()
+    engine = engine_factory([BOTH], tools=[counter.tool()])
+    assistant = engine.assistants.create(model="m", tools=BOTH_TOOLS)
+    thread = thread_with(engine, "Hi")
+    run = wait(engine, engine.runs.create(thread.id, assistant_id=assistant.id))
+    waiting = engine.runs.create(
+        thread.id, assistant_id=assistant.id, on_active_run="queue"
+    )
+    assert engine.runs.cancel(waiting.id).status == "cancelled"
+    engine.close()
+    model = ScriptedChatModel(["Done."])
+    resumed = engine_factory.reopen(model, tools=[counter.tool()])
+    resumed.runs.submit_tool_outputs(run.id, tool_outputs=outputs("call_yours"))
+    assert wait(resumed, run).status == "completed"
+    asked = [message.type for message in model.calls[0].messages]
+    assert asked == ["human", "ai", "tool", "tool"]
+    assert (counter.count, texts(resumed, thread.id)) == (1, ["Hi", "Done."])
+    assert broken_invariants(resumed) == []
+
+
 def test_a_finished_tool_call_is_never_executed_again_where_it_is_taken_over(
     engine_factory: EngineFactory, clock: Clock
 ) -> None:

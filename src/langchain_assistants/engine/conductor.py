@@ -7,6 +7,7 @@ context of a caller who waits (the runnable's, whose traces reach model and tool
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from langchain_assistants.engine.bells import Bells
-from langchain_assistants.engine.cancellation import outlast
+from langchain_assistants.engine.cancellation import insist, outlast
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution, Executor
@@ -35,7 +36,6 @@ from langchain_assistants.engine.run_creation import (
 )
 from langchain_assistants.engine.run_rows import (
     PREFIX,
-    Claim,
     run_row,
     run_row_of_any_tenant,
     to_run,
@@ -122,7 +122,7 @@ class Conductor:
                 tenant = (yield from run_row_of_any_tenant(run_id))["tenant"]
             except NotFoundError:  # its thread was deleted after it had expired
                 return None
-            return (yield from claim_run(run_id, tenant, self._claim(now), now))
+            return (yield from claim_run(run_id, tenant, self.ownership.claim(), now))
 
         row = None
         try:
@@ -157,7 +157,11 @@ class Conductor:
                 log.end()
 
     async def _wake_in_turn(self, row: Row) -> None:
-        turn = await self._turn(row, claim=False)
+        try:
+            turn = await self._turn(row, claim=False)
+        except BaseException:
+            self.ownership.drop(row["id"])  # so that a sweep finds it
+            raise
         if is_terminal(turn["status"]):
             self.ownership.drop(row["id"])
             self._listeners.tell_end(turn)
@@ -185,11 +189,11 @@ class Conductor:
             return stopped
         if row["status"] != "in_progress":
             waiting = row
-            self.ownership.take(waiting["id"])
+            self.ownership.take(waiting)
             try:
                 row = await self._turn(waiting, claim=True)
             except BaseException:
-                await outlast(self._cancel_quietly(waiting))
+                await outlast(self._cancel_for_good(waiting))
                 self.ownership.drop(waiting["id"])
                 raise
             if row["status"] != "in_progress":
@@ -231,7 +235,7 @@ class Conductor:
         await self.look(run_id, tenant)
         now = self.workplace.clock()
         row = await self.workplace.database.write(
-            finish(run_id, tenant, outputs, self._claim(now), now, task)
+            finish(run_id, tenant, outputs, self.ownership.claim(), now, task)
         )
         self.bells.ring(run_id, row["thread_id"])
         return Execution(to_run(row), [])
@@ -325,16 +329,13 @@ class Conductor:
 
     def take_over(self, row: Row) -> None:
         """Execute a queued run as soon as it holds its thread and there is room."""
-        self.ownership.take(row["id"])
+        self.ownership.take(row)
         if row["head"]:
             self.dispatcher.wake(row["id"])
         else:
             self.workplace.portal.start(lambda: self._wake_in_turn(row))
 
     # Parts.
-
-    def _claim(self, now: float) -> Claim:
-        return Claim(self.ownership.worker, now + self.ownership.seconds)
 
     async def _create(
         self,
@@ -355,7 +356,7 @@ class Conductor:
             self.workplace.new_id(PREFIX),
             self.workplace.new_id,
             messages,
-            self._claim(now),
+            self.ownership.claim(),
             claimed,
             own_tools,
             self.executor.running,
@@ -400,7 +401,7 @@ class Conductor:
         task: str | None = None,
     ) -> Submission:
         now = self.workplace.clock()
-        claim = self._claim(now)
+        claim = self.ownership.claim()
         submission = await self.workplace.database.write(
             submit(run_id, tenant, outputs, claim, now, task, claimed=claimed)
         )
@@ -422,7 +423,7 @@ class Conductor:
                         return current
                     now = self.workplace.clock()
                     claimed = await self.workplace.database.write(
-                        claim_run(run_id, tenant, self._claim(now), now)
+                        claim_run(run_id, tenant, self.ownership.claim(), now)
                     )
                     if claimed is not None:
                         return claimed
@@ -430,11 +431,10 @@ class Conductor:
                     return current
                 await asyncio.wait({bell}, timeout=_LOOK_SECONDS)
 
-    async def _cancel_quietly(self, row: Row) -> None:
-        try:
-            await self.cancel(row["id"], row["tenant"])
-        except (InvalidRequestError, StorageError):
-            logger.info("waiting_run_not_cancelled", extra={"run_id": row["id"]})
+    async def _cancel_for_good(self, row: Row) -> None:
+        """Cancel a run whose caller has gone, wherever it is by now."""
+        with contextlib.suppress(InvalidRequestError):  # it has ended
+            await insist(lambda: self.cancel(row["id"], row["tenant"]))
 
     async def _executed(
         self,
@@ -446,16 +446,16 @@ class Conductor:
     ) -> Execution:
         """Execute a claimed run for a caller, who gets its outcome wherever it ends."""
         try:
-            return await self._execute(row, log=log, config=config, tools=tools)
-        except TakenOver:
             try:
+                return await self._execute(row, log=log, config=config, tools=tools)
+            except TakenOver:
                 ended = await self.settled(row["id"], row["tenant"], None)
-            except BaseException:  # the caller went away
-                await outlast(self._cancel_quietly(row))
-                raise
-            outcome = await self._stopped(ended)
-            assert outcome is not None, "a settled run has stopped"
-            return outcome
+                outcome = await self._stopped(ended)
+                assert outcome is not None, "a settled run has stopped"
+                return outcome
+        except asyncio.CancelledError:
+            await outlast(self._cancel_for_good(row))
+            raise
 
     async def _execute(
         self,
@@ -466,7 +466,7 @@ class Conductor:
         tools: Implementations | None = None,
     ) -> Execution:
         """Execute a claimed run; after a database error claim and try it again."""
-        lease = self.ownership.take(row["id"], row["attempt"])
+        lease = self.ownership.take(row, row["attempt"])
         try:
             for delay in _STORAGE_RETRIES:
                 try:
@@ -478,14 +478,16 @@ class Conductor:
                 except StorageError:
                     logger.warning("run_requeued", extra={"run_id": row["id"]})
                     await asyncio.sleep(delay)
-                    now = self.workplace.clock()
+                    now, claim = self.workplace.clock(), self.ownership.claim()
                     again = await self.workplace.database.write(
-                        claim_run(row["id"], row["tenant"], self._claim(now), now)
+                        claim_run(row["id"], row["tenant"], claim, now)
                     )
                     if again is None:
-                        raise
+                        raise TakenOver(row["id"]) from None
                     row = again
-                    lease = self.ownership.take(row["id"], row["attempt"])
+                    if log is not None:
+                        log.attempt = row["attempt"]
+                    lease = self.ownership.take(row, row["attempt"])
             return await self.executor.execute(
                 row, lease, log=log, config=config, tools=tools
             )

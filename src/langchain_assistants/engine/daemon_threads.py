@@ -11,12 +11,13 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_Work = tuple[Future[Any], Callable[[], Any]]
+_Work: TypeAlias = tuple[Future[Any], Callable[[], Any]]
+_Inbox: TypeAlias = "queue.SimpleQueue[_Work | None]"
 
 
 class DaemonThreadPool(Executor):
@@ -37,7 +38,7 @@ class DaemonThreadPool(Executor):
         """Start no thread yet."""
         self._name = name
         self._idle_seconds = idle_seconds
-        self._idle: list[queue.SimpleQueue[_Work | None]] = []
+        self._idle: list[_Inbox] = []
         self._lock = threading.Lock()
         self._closed = False
         self._started = 0
@@ -61,8 +62,10 @@ class DaemonThreadPool(Executor):
                 return future
             self._started += 1
             name = f"{self._name}-{self._started}"
+        inbox: _Inbox = queue.SimpleQueue()
+        inbox.put(work)
         threading.Thread(
-            target=self._serve, args=(work,), name=name, daemon=True
+            target=self._serve, args=(inbox,), name=name, daemon=True
         ).start()
         return future
 
@@ -74,18 +77,16 @@ class DaemonThreadPool(Executor):
         for inbox in idle:
             inbox.put(None)
 
-    def _serve(self, work: _Work | None) -> None:
-        inbox: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        while work is not None:
+    def _serve(self, inbox: _Inbox) -> None:
+        while (work := self._next(inbox)) is not None:
             _execute(*work)
             del work  # a thread that idles keeps nothing of its last call alive
             with self._lock:
                 if self._closed:
                     return
                 self._idle.append(inbox)
-            work = self._next(inbox)
 
-    def _next(self, inbox: queue.SimpleQueue[_Work | None]) -> _Work | None:
+    def _next(self, inbox: _Inbox) -> _Work | None:
         try:
             return inbox.get(timeout=self._idle_seconds)
         except queue.Empty:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from langchain_assistants.engine.assistants import Assistants
 from langchain_assistants.engine.conductor import Conductor
+from langchain_assistants.engine.diagnosis import Diagnosis
 from langchain_assistants.engine.dispatch import InProcessDispatcher
+from langchain_assistants.engine.doctor import examine
 from langchain_assistants.engine.executor import Executor
 from langchain_assistants.engine.heartbeat import Heartbeat
+from langchain_assistants.engine.location import (
+    IN_MEMORY,
+    open_database,
+    sqlite_path,
+)
 from langchain_assistants.engine.messages import Messages
 from langchain_assistants.engine.models import ChatModelFactory, Models, fallbacks
 from langchain_assistants.engine.offloading import Offloading
 from langchain_assistants.engine.ownership import Ownership
-from langchain_assistants.engine.portal import Portal
+from langchain_assistants.engine.portal import Portal, blocking
 from langchain_assistants.engine.run_graph import RunGraphs
 from langchain_assistants.engine.run_saver import RunSaver
 from langchain_assistants.engine.runs import Runs
@@ -31,14 +37,8 @@ from langchain_assistants.engine.steps import Steps
 from langchain_assistants.engine.threads import Threads
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
-from langchain_assistants.errors import (
-    ConfigurationError,
-    StorageError,
-    not_available,
-)
+from langchain_assistants.errors import not_available
 from langchain_assistants.settings import Settings
-from langchain_assistants.storage.schema import migrate
-from langchain_assistants.storage.sqlite import SQLiteDatabase
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
@@ -125,7 +125,7 @@ class AssistantsEngine:
         fallback_models = fallbacks(
             model_fallbacks, lambda name: models.resolve(name, {})
         )
-        self.database = _open(self.url, self.settings)
+        self.database = open_database(self.url, self.settings)
         self._workplace = Workplace(self.database, self.settings, clock)
         saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
         graphs = RunGraphs(
@@ -134,7 +134,7 @@ class AssistantsEngine:
             fallback_models,
             self.settings,
         )
-        ownership = Ownership(f"worker_{uuid.uuid4().hex}", self.settings.lease)
+        ownership = Ownership(f"worker_{uuid.uuid4().hex}", self.settings.lease, clock)
         self._conductor = Conductor(
             self._workplace,
             Executor(
@@ -192,6 +192,47 @@ class AssistantsEngine:
         """Return an `openai.AsyncOpenAI` on this engine; not available yet."""
         raise not_available("engine.async_openai()")
 
+    async def abackup(
+        self, path: str | PathLike[str], *, overwrite: bool = False
+    ) -> Path:
+        """Copy the database into a file; runs, reads and writes go on meanwhile.
+
+        The copy holds what was stored when it was begun. It is one complete file: it
+        appears at once or, if anything goes wrong, not at all.
+
+        Args:
+            path: The file to make.
+            overwrite: Whether to replace a file that is there.
+
+        Returns:
+            The file's absolute path.
+
+        Raises:
+            StorageError: The file is there already, is a database in use, or cannot
+                be written.
+        """
+        return await self.database.back_up(path, overwrite=overwrite)
+
+    async def adoctor(self, *, repair: bool = False) -> Diagnosis:
+        """Look over the database, its file and the versions at work.
+
+        Args:
+            repair: Whether to end runs whose lease and deadline are over, delete rows
+                that belong to nothing, and empty SQLite's log. Runs of processes that
+                live are left alone.
+        """
+        path = sqlite_path(self.url)
+        return await examine(
+            path,
+            self.settings,
+            self._workplace.clock(),
+            repair=repair,
+            in_memory=self.database if path == IN_MEMORY else None,
+        )
+
+    backup = blocking(abackup)
+    doctor = blocking(adoctor)
+
     @property
     def closed(self) -> bool:
         """Whether `close` has been called."""
@@ -200,8 +241,8 @@ class AssistantsEngine:
     def close(self) -> None:
         """Cancel the runs that execute in the background and close the database."""
         self._closed = True
+        self._heartbeat.stop()  # first, or it takes over what nobody executes here
         self._workplace.portal.stop()
-        self._heartbeat.stop()
         self._conductor.close()
         self._offloading.close()
         self.database.close()
@@ -245,44 +286,3 @@ class AssistantsEngine:
     def __repr__(self) -> str:
         """Name the database, without a password."""
         return f"AssistantsEngine({make_url(self.url)!r})"
-
-
-def _open(url: str, settings: Settings) -> SQLiteDatabase:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigurationError(
-            f"'{url}' is not a database URL; use sqlite:///path/to/file.db (three "
-            "slashes for a relative path, four for an absolute one)."
-        ) from None
-    backend = parsed.get_backend_name()
-    if backend.startswith("postgres"):
-        raise not_available("A PostgreSQL database")
-    if backend != "sqlite":
-        raise ConfigurationError(
-            f"The database '{backend}' is not supported; use sqlite:///..."
-        )
-    path = parsed.database or ":memory:"
-    if path != ":memory:":
-        path = os.fspath(Path(path).expanduser().absolute())
-        folder = Path(path).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"Cannot open the database {path}: {folder} is not a writable "
-                f"directory ({error.strerror})."
-            ) from error
-    return open_sqlite(path, settings)
-
-
-def open_sqlite(path: str, settings: Settings) -> SQLiteDatabase:
-    """Open a SQLite database, bringing it to this version's schema first."""
-    if path == ":memory:":
-        database = SQLiteDatabase(path, synchronous=settings.synchronous)
-        database.create_all()
-        return database
-    migrate(path, timeout=settings.busy_timeout)
-    return SQLiteDatabase(
-        path, synchronous=settings.synchronous, busy_timeout=settings.busy_timeout
-    )

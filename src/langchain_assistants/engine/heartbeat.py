@@ -14,10 +14,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from langchain_assistants.engine.ownership import Lease, Ownership
-from langchain_assistants.engine.run_rows import Claim
+from langchain_assistants.engine.retention import Retention
 from langchain_assistants.engine.sweep import (
     Suspects,
     apply,
+    give_back,
     late_runs,
     missing_tools,
     owned,
@@ -25,7 +26,7 @@ from langchain_assistants.engine.sweep import (
 )
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.errors import StorageError
-from langchain_assistants.storage.database import Row
+from langchain_assistants.storage.database import Row, Transaction, each
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class Heartbeat:
         self._tools = tools
         self._beat_seconds = min(_BEAT_SECONDS, lease / _BEATS_A_LEASE)
         self._suspects = Suspects(2 * self._beat_seconds, recover, lease)
+        ttl = workplace.settings.thread_ttl
+        self._retention = None if ttl is None else Retention(workplace.database, ttl)
         self._warned: set[str] = set()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -98,7 +101,7 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; leases that are in force run out."""
+        """End the thread and give queued runs back: others may execute them now."""
         self._stopped.set()
         if self._thread not in (None, threading.current_thread()):
             assert self._thread is not None
@@ -110,11 +113,12 @@ class Heartbeat:
         if not leases:
             return
         begun, database = time.monotonic(), self._workplace.database
-        name, until = self._ownership.worker, self._claim().lease_until
+        name, until = self._ownership.worker, self._ownership.claim().lease_until
         rows = await database.read(owned(leases, name))
-        # A clock that has jumped makes a lease look older than it is.
+        # A clock that has jumped makes a lease look over, or last for far too long.
         due = any(lease.is_due for lease in leases.values()) or any(
-            row["lease_until"] < until - self._ownership.seconds / 2 for row in rows
+            abs(row["lease_until"] - until) > self._ownership.seconds / 2
+            for row in rows
         )
         if due:
             rows = await database.write(renew(leases, name, until))
@@ -130,10 +134,30 @@ class Heartbeat:
             elif worker is not None:
                 worker.lost(run_id, lease)
 
+    async def give_back(self) -> None:
+        """Let go of the runs that nobody has begun to execute here."""
+        database, now = self._workplace.database, self._workplace.clock()
+        if leases := self._ownership.snapshot():
+            await database.write(give_back(leases, self._ownership.worker, now))
+
     async def sweep(self) -> None:
-        """Take care of runs that are late and nobody's."""
+        """Take care of runs that are late and nobody's, then of idle threads.
+
+        Raises:
+            StorageError: The file is, or was, locked: nobody is suspected any more.
+        """
+        try:
+            await self._sweep()
+        except StorageError:
+            self._suspects.forget()
+            raise
+
+    async def _sweep(self) -> None:
         database, now = self._workplace.database, self._workplace.clock()
         late = await database.read(late_runs(now))
+        if self._suspects.are_new(late):
+            # The file may have been locked: now everybody can renew again.
+            await database.write(each(()))
         own = self._ownership.snapshot()
         worker = self._worker()
         for row, remedy in self._suspects.remedies(late, own, now):
@@ -141,7 +165,8 @@ class Heartbeat:
                 if remedy == "take":
                     continue
                 remedy = "queue"
-            changed = await database.write(apply(row, remedy, self._claim(), now))
+            work = apply(row, remedy, self._ownership.claim(), now)
+            changed = await database.write(self._at_once(work))
             if changed is None or worker is None:
                 continue
             if remedy in ("release", "take"):
@@ -149,6 +174,25 @@ class Heartbeat:
                 worker.take_over(changed)
             elif remedy != "queue":
                 worker.swept(changed)
+        if self._retention is not None:
+            await self._retention.sweep(now)
+
+    def _at_once(self, work: Transaction[Row | None]) -> Transaction[Row | None]:
+        """Return a transaction that refuses to do the work after a long wait.
+
+        While somebody else has locked the file the living cannot renew their leases:
+        whoever is first when it is free again must not take them for dead.
+        """
+        asked = time.monotonic()
+
+        def checked() -> Transaction[Row | None]:
+            waited = time.monotonic() - asked
+            if waited > 2 * self._beat_seconds:
+                work.close()
+                raise StorageError(f"The database was locked for {waited:.1f} s.")
+            return (yield from work)
+
+        return checked()
 
     def _cannot_execute(self, row: Row) -> bool:
         missing = missing_tools(row, self._tools)
@@ -161,10 +205,6 @@ class Heartbeat:
                 extra={"run_id": row["id"], "tools": missing},
             )
         return bool(missing)
-
-    def _claim(self) -> Claim:
-        until = self._workplace.clock() + self._ownership.seconds
-        return Claim(self._ownership.worker, until)
 
 
 def _serve(
@@ -179,6 +219,8 @@ def _serve(
             runner.run(_quietly(living.beat))
             runner.run(_quietly(living.sweep))
             del living
+        if (living := heartbeat()) is not None:
+            runner.run(_quietly(living.give_back))
 
 
 async def _quietly(work: Callable[[], object]) -> None:

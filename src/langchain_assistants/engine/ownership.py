@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from langchain_assistants.engine.run_rows import Claim
+from langchain_assistants.storage.database import Row
 
 
 @dataclass(slots=True)
@@ -46,18 +50,30 @@ class Ownership:
     Attributes:
         worker: The name of this process on the rows.
         seconds: The length of a lease.
+        clock: The engine's.
     """
 
     worker: str
     seconds: float
+    clock: Callable[[], float]
     _leases: dict[str, Lease] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, run_id: str, attempt: int = 0) -> Lease:
-        """Answer for a run from now on: it has just been created or claimed here."""
-        lease = Lease(attempt, self.seconds, time.monotonic())
+    def claim(self) -> Claim:
+        """Return what a row says of a run that is this process's from now on."""
+        return Claim(self.worker, self.clock() + self.seconds)
+
+    def take(self, row: Row, attempt: int = 0) -> Lease:
+        """Answer for a run from now on: it has just been created or claimed here.
+
+        Args:
+            row: The run; its lease has been running since before it was committed.
+            attempt: The one that is executed now; 0: it is queued.
+        """
+        age = max(0.0, self.seconds - (row["lease_until"] - self.clock()))
+        lease = Lease(attempt, self.seconds, time.monotonic() - age)
         with self._lock:
-            self._leases[run_id] = lease
+            self._leases[row["id"]] = lease
         return lease
 
     def drop(self, run_id: str, lease: Lease | None = None) -> None:

@@ -412,13 +412,13 @@ def end_run(
             now=now,
         )
     yield _FORGET_OUTPUTS(run_id=run_id)
-    if row["head"]:  # else the checkpoints are those of the run that holds the thread
+    if row["head"]:  # else the thread, and what is kept of it, is another run's
         yield _FORGET_CHECKPOINTS(thread_id=thread_id)
-        yield from _admit_waiting(thread_id, now)
+        yield from admit_waiting(thread_id, now)
     return rows[0]
 
 
-def _admit_waiting(thread_id: str, now: float) -> Transaction[None]:
+def admit_waiting(thread_id: str, now: float) -> Transaction[None]:
     """Give a freed thread to the run that has waited longest."""
     while True:
         row = first((yield _WAITING(thread_id=thread_id)))

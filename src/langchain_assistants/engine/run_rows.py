@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from langchain_assistants.engine.graph_tasks import GraphTask
 from langchain_assistants.engine.listing import Listing
@@ -28,11 +28,6 @@ from langchain_assistants.storage.database import (
     from_json,
     param,
     to_json,
-)
-from langchain_assistants.storage.tables import (
-    run_checkpoints,
-    run_steps,
-    tool_outputs,
 )
 from langchain_assistants.storage.tables import runs as table
 from langchain_assistants.types.runs import IncompleteDetails, Run, RunStatus, Usage
@@ -130,27 +125,6 @@ _METADATA = Statement(
     update(table).where(table.c.id == param("id")).values(metadata=param("metadata"))
 )
 OF_THREAD = Listing.of(table.c.seq, table.c.thread_id == param("thread_id"))
-
-_DELETES = (
-    Statement(
-        delete(tool_outputs).where(
-            tool_outputs.c.run_id.in_(
-                select(table.c.id).where(table.c.thread_id == param("thread_id"))
-            )
-        )
-    ),
-    Statement(
-        delete(run_steps).where(
-            run_steps.c.run_id.in_(
-                select(table.c.id).where(table.c.thread_id == param("thread_id"))
-            )
-        )
-    ),
-    Statement(
-        delete(run_checkpoints).where(run_checkpoints.c.thread_id == param("thread_id"))
-    ),
-    Statement(delete(table).where(table.c.thread_id == param("thread_id"))),
-)
 
 
 class Claim(NamedTuple):
@@ -299,9 +273,3 @@ def run_span(run_id: str, thread_id: str) -> Transaction[Span]:
 def set_metadata(run_id: str, metadata: Mapping[str, str]) -> Transaction[None]:
     """Replace a run's metadata."""
     yield _METADATA(id=run_id, metadata=to_json(metadata))
-
-
-def delete_runs(thread_id: str) -> Transaction[None]:
-    """Delete everything that runs left on a thread."""
-    for statement in _DELETES:
-        yield statement(thread_id=thread_id)

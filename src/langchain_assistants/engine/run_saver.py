@@ -115,6 +115,7 @@ class _Open:
     """What is in memory of one thread: its run, if one executes, and checkpoints."""
 
     run: ExecutingRun | None = None
+    run_id: str = ""
     loop: asyncio.AbstractEventLoop | None = None
     live: dict[str, _Live] = field(default_factory=dict)
 
@@ -136,9 +137,9 @@ class RunSaver(BaseCheckpointSaver[int]):
         # Runs of several threads and loops meet here: each has an entry of its own.
         self._open: dict[str, _Open] = {}
 
-    def begin(self, thread_id: str, run: ExecutingRun) -> None:
+    def begin(self, thread_id: str, run_id: str, run: ExecutingRun) -> None:
         """Take the checkpoints of a thread for those of this run."""
-        self._open[thread_id] = _Open(run, asyncio.get_running_loop())
+        self._open[thread_id] = _Open(run, run_id, asyncio.get_running_loop())
 
     def drop(self, thread_id: str, run: ExecutingRun | None = None) -> None:
         """Forget what is in memory of a thread; what is durable stays.
@@ -344,11 +345,13 @@ class RunSaver(BaseCheckpointSaver[int]):
             AssistantsError: It cannot be read, or a message that it names is no longer
                 in the thread. Trying again would not help: the run fails.
         """
+        place = self._at(row["thread_id"])
         try:
-            return self._decode(row, self._at(row["thread_id"]).run)
+            return self._decode(row, place.run)
         except Exception as error:
+            whose = f"run {place.run_id} on " if place.run is not None else ""
             raise AssistantsError(
-                f"The checkpoint of thread {row['thread_id']} cannot be read "
+                f"The checkpoint of {whose}thread {row['thread_id']} cannot be read "
                 f"({type(error).__name__}): the run cannot go on. Start another one."
             ) from error
 

@@ -56,6 +56,11 @@ _is_owned = and_(
 )
 _seen = (table.c.id, table.c.status, table.c.attempt, table.c.lease_until)
 _OWNED = Statement(select(*_seen).where(_is_owned))
+_GIVE_BACK = Statement(
+    update(table)
+    .where(_is_owned, text("status = 'queued'"))
+    .values(lease_until=param("now"))
+)
 _RENEW = Statement(
     update(table)
     .where(_is_owned)
@@ -75,6 +80,11 @@ def renew(
     return (
         yield _RENEW(ids=to_json(list(ids)), worker=worker, lease_until=lease_until)
     )
+
+
+def give_back(ids: Iterable[str], worker: str, now: float) -> Transaction[None]:
+    """End the worker's leases of those of these runs that are queued."""
+    yield _GIVE_BACK(ids=to_json(list(ids)), worker=worker, now=now)
 
 
 def owned(ids: Iterable[str], worker: str) -> Transaction[list[Row]]:
@@ -135,12 +145,23 @@ class Suspects:
         self._seen = seen
         return decided
 
+    def are_new(self, late: list[Row]) -> bool:
+        """Tell whether some of these runs were not late before."""
+        return any(row["id"] not in self._seen for row in late)
+
+    def forget(self) -> None:
+        """Suspect nobody: give everyone time for a sign of life again."""
+        self._seen = {}
+
     def _remedy(self, row: Row, now: float, waited: float) -> Remedy | None:
         expired = row["expires_at"] <= now
         # Nobody holds a lease on a run that waits for its caller.
         if row["lease_until"] is None:
             return "expire" if expired else None
-        if waited < self.patience:
+        tried_often = row["attempt"] >= MAX_ATTEMPTS
+        # Its workers gave it back (a full disk): no death, but no hurry either.
+        given_back = tried_often and row["status"] == "queued"
+        if waited < (self.lease if given_back else self.patience):
             return None
         if row["lease_until"] > now:  # its worker should have ended it: it is hung
             return "expire" if now - row["expires_at"] > self.lease else None
@@ -148,10 +169,11 @@ class Suspects:
             return "cancel"
         if expired:
             return "expire"
-        if row["attempt"] >= MAX_ATTEMPTS:
+        if tried_often and not given_back:
             return "fail"
-        if not self.recover:  # others may; else its deadline ends it
-            return None
+        if not self.recover:
+            # Those who would execute it come first.
+            return "fail" if now - row["lease_until"] > self.lease else None
         return "release" if row["status"] == "in_progress" else "take"
 
 

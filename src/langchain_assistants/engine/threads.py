@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 from typing_extensions import Unpack
 
+from langchain_assistants.engine.deletion import delete_thread
 from langchain_assistants.engine.forks import fork_after_message
 from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.message_rows import (
     NewMessage,
     check_room,
-    delete_messages,
     insert_messages,
     new_messages,
 )
@@ -26,7 +26,6 @@ from langchain_assistants.engine.resource import (
     stored_resources,
 )
 from langchain_assistants.engine.run_changes import refuse_active_run
-from langchain_assistants.engine.run_rows import delete_runs
 from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.storage.database import (
     Row,
@@ -62,7 +61,6 @@ _UPDATE = Statement(
         {name: param(name) for name in ("metadata", "tool_resources", "context")},
     )
 )
-_DELETE = Statement(delete(table).where(table.c.id == param("id")))
 _ALL = Listing.of(table.c.seq, table.c.tenant == param("tenant"))
 
 
@@ -283,9 +281,7 @@ class Threads(Resource):
         def remove() -> Transaction[None]:
             yield from thread_row(thread_id, self._tenant)
             yield from refuse_active_run(thread_id, now)
-            yield from delete_runs(thread_id)
-            yield from delete_messages(thread_id)
-            yield _DELETE(id=thread_id)
+            yield from delete_thread(thread_id)
 
         await self._workplace.database.write(remove())
         return Deleted(id=thread_id, object="thread.deleted")

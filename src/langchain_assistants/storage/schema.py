@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langchain_assistants.errors import StorageError
+from langchain_assistants.storage.sqlite_errors import storage_error
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision; known here so that opening a current file needs no Alembic."""
+
+REVISION_TABLE = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+"""Alembic's own table, as it makes it."""
 
 _OURS = {"assistants", "threads", "runs"}
 
@@ -44,7 +51,7 @@ def revision_of(path: str, *, timeout: float = 5.0) -> str | None:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise StorageError(f"Cannot read the database {path}: {error}.") from error
+        raise storage_error(error, path, timeout) from error
     if names & {*_OURS, "alembic_version"}:
         raise StorageError(
             f"The database {path} holds tables of the same names that were not made by "
@@ -86,11 +93,10 @@ def migrate(path: str, *, timeout: float = 5.0) -> None:
             command.upgrade(configuration(connection), "head")
     except CommandError as error:
         raise newer_schema(path) from error
-    except (sqlite3.OperationalError, exc.OperationalError) as error:
-        reported = error.orig if isinstance(error, exc.OperationalError) else error
-        raise StorageError(
-            f"Cannot migrate the database {path}: {reported}."
-        ) from error
+    except (sqlite3.Error, exc.DBAPIError) as error:
+        reported = error.orig if isinstance(error, exc.DBAPIError) else error
+        assert isinstance(reported, sqlite3.Error)
+        raise storage_error(reported, path, timeout) from error
     finally:
         engine.dispose()
 

@@ -13,14 +13,19 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
+import anyio.to_thread
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from langchain_assistants.errors import StorageError
+from langchain_assistants.storage.backup import back_up_connection, back_up_file
 from langchain_assistants.storage.database import Conflict, Query, Row, Transaction
+from langchain_assistants.storage.schema import HEAD, REVISION_TABLE
+from langchain_assistants.storage.sqlite_errors import storage_error
 from langchain_assistants.storage.tables import metadata
 
 T = TypeVar("T")
@@ -71,6 +76,8 @@ class SQLiteDatabase:
         self._trace: Callable[[str], None] | None = None
         self._all: list[sqlite3.Connection] = []
         self._closing = threading.Lock()
+        # Held by a batch; between two of them no transaction is open.
+        self._batch = threading.Lock()
         self._closed = False
         self._threads: list[tuple[threading.Thread, _Jobs]] = []
         self._writer = self._connect()
@@ -107,7 +114,7 @@ class SQLiteDatabase:
                 timeout=self._busy_timeout,
             )
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode=WAL")
+            _use_wal(connection)
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
         except sqlite3.Error as error:
             raise self._translated(error) from error
@@ -121,6 +128,9 @@ class SQLiteDatabase:
             self._writer.execute(str(CreateTable(statement).compile(dialect=_DIALECT)))
             for index in statement.indexes:
                 self._writer.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
+        # A backup of it is a file like any other.
+        self._writer.execute(REVISION_TABLE)
+        self._writer.execute("INSERT INTO alembic_version VALUES (?)", (HEAD,))
 
     def trace(self, callback: Callable[[str], None] | None) -> None:
         """Call back with the text of each statement (benchmarks count them)."""
@@ -156,6 +166,35 @@ class SQLiteDatabase:
             jobs.put(_Job(transaction, future))
         return future
 
+    async def back_up(
+        self, path: str | PathLike[str], *, overwrite: bool = False
+    ) -> Path:
+        """Copy the database into a file, on a thread of its own; return its path.
+
+        Raises:
+            StorageError: It cannot be read, or the file cannot be written.
+        """
+        given_up = threading.Event()
+
+        def copy() -> Path:
+            target = Path(path).expanduser().absolute()
+            if not self._in_memory:
+                source = Path(self.path)
+                back_up_file(
+                    source, target, overwrite=overwrite, stopped=given_up.is_set
+                )
+                return target
+            with self._batch:
+                if self._closed:
+                    raise StorageError(f"The database {self.path} is closed.")
+                back_up_connection(self._writer, target, overwrite=overwrite)
+            return target
+
+        try:
+            return await anyio.to_thread.run_sync(copy, abandon_on_cancel=True)
+        finally:
+            given_up.set()
+
     def close(self) -> None:
         """Execute what is queued, then close every connection."""
         with self._closing:
@@ -183,6 +222,10 @@ class SQLiteDatabase:
         return outcomes
 
     def _commit(self, batch: Sequence[_Job]) -> list[_Outcome]:
+        with self._batch:
+            return self._committed(batch)
+
+    def _committed(self, batch: Sequence[_Job]) -> list[_Outcome]:
         writer = self._writer
         try:
             writer.execute("BEGIN IMMEDIATE")
@@ -219,25 +262,7 @@ class SQLiteDatabase:
         return outcome
 
     def _translated(self, error: sqlite3.Error) -> StorageError:
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            return StorageError(
-                f"The database {self.path} was locked by another process for more than "
-                f"{self._busy_timeout:g} s; try again, or raise Settings.busy_timeout."
-            )
-        if "full" in text:
-            return StorageError(
-                f"The disk or the database {self.path} is full: {text}."
-            )
-        if "readonly" in text:
-            return StorageError(f"The database {self.path} is read-only.")
-        if "unable to open" in text:
-            folder = Path(self.path).parent
-            return StorageError(
-                f"Cannot open the database {self.path}: is {folder} a writable "
-                "directory?"
-            )
-        return StorageError(f"The database {self.path} reported: {text}.")
+        return storage_error(error, self.path, self._busy_timeout)
 
 
 async def _outlast(
@@ -253,6 +278,15 @@ async def _outlast(
     if (task := asyncio.current_task()) is not None:
         task.uncancel()
         task.cancel(*cancellation.args[:1])
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Let readers go on beside the writer; a read-only file stays as it is."""
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
+            raise
 
 
 def _drive(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:

@@ -68,6 +68,7 @@ threads = Table(
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False),
+    # '' for a deleted thread of which forks still read tool calls, and for its runs.
     Column("tenant", Text, nullable=False),
     Column("key", Text),
     # A fork has copies of its parent's messages up to parent_seq, and reads the tool
@@ -91,6 +92,12 @@ threads = Table(
         unique=True,
         sqlite_where=text("key IS NOT NULL"),
         postgresql_where=text("key IS NOT NULL"),
+    ),
+    Index(
+        "ix_threads_parent_id",
+        "parent_id",
+        sqlite_where=text("parent_id IS NOT NULL"),
+        postgresql_where=text("parent_id IS NOT NULL"),
     ),
     sqlite_autoincrement=True,
 )

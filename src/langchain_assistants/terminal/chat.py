@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from langchain_assistants import AssistantRunnable, AssistantsEngine
+from langchain_assistants import AssistantRunnable, AssistantsEngine, Settings
+from langchain_assistants.engine.location import database_url
 from langchain_assistants.errors import AssistantsError, ConfigurationError, run_error
 from langchain_assistants.terminal.model_choice import check_model, default_model
 from langchain_assistants.terminal.transcript import Transcript, printable
@@ -108,10 +109,11 @@ def imported_tools(place: str) -> list[Any]:
 
 
 def _engine(database: str | None) -> AssistantsEngine:
-    if database is not None and "://" not in database:
-        database = f"sqlite:///{Path(database).absolute()}"
+    settings = Settings()
     # Runs of other processes are not taken over: their tools may be missing here.
-    return AssistantsEngine(database, recover=False)
+    return AssistantsEngine(
+        database_url(database, settings), settings=settings, recover=False
+    )
 
 
 class Chat:

@@ -18,7 +18,7 @@ from tests.dialogue import Dialogue
 from tests.stored import path_of, rows
 
 from langchain_assistants import AssistantsEngine
-from langchain_assistants.engine.engine import open_sqlite
+from langchain_assistants.engine.location import open_sqlite
 from langchain_assistants.engine.run_saver import RunSaver, strict_serializer
 from langchain_assistants.settings import Settings
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
@@ -251,7 +251,8 @@ def test_a_corrupt_checkpoint_fails_the_run_clearly_and_the_thread_lives_on(
         assert run.status == "failed"
         assert run.last_error is not None
         assert run.last_error.code == "server_error"
-        assert f"checkpoint of thread {talk.thread_id}" in run.last_error.message
+        checkpoint = f"checkpoint of run {run.id} on thread {talk.thread_id}"
+        assert checkpoint in run.last_error.message
         assert checkpoints(talk.engine) == []
         assert talk.ask("Again").status == "completed"
 

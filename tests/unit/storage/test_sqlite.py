@@ -224,7 +224,10 @@ async def test_a_read_only_file_is_told(database: SQLiteDatabase, path: str) -> 
     await database.write(each([Statement(text("PRAGMA query_only = ON"))()]))
     with pytest.raises(StorageError) as error:
         await database.write(insert(1))
-    assert str(error.value) == f"The database {path} is read-only."
+    assert str(error.value) == (
+        f"The database {path} is read-only: nothing was stored. Make the file and its "
+        "folder writable, or open a copy."
+    )
     assert await database.read(ids()) == []
 
 
