@@ -23,6 +23,7 @@ from benchmarks.rows import Budget, Row
 from benchmarks.scenario import ANSWER, WrongAnswer, look_up, scripted_model
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.engine import executor, recorder, run_changes, run_graph
+from langchain_assistants.engine.heartbeat import Heartbeat
 from langchain_assistants.engine.recorder import RunRecorder
 from langchain_assistants.storage.database import Statement, Transaction
 from langchain_assistants.testing import ModelCall, Reply, ScriptedChatModel, call
@@ -48,18 +49,17 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
 
 
 def _cost(effort: Effort, folder: Path) -> Iterator[Row]:
-    model = scripted_model()
-    with (
-        Assistants(folder / "durable.db", model, [look_up]) as durable,
-        Assistants(folder / "fragile.db", model, [look_up]) as fragile,
-    ):
-        fragile.engine._heartbeat.stop()
+    # One engine, so that both sides use the same threads on the same cores.
+    with Assistants(folder / "turns.db", scripted_model(), [look_up]) as ours:
 
-        def fragile_turn() -> float:
-            with _without_durability():
-                return seconds(fragile.turn)
+        def turn(*, fragile: bool) -> float:
+            with _parts(fragile=fragile):
+                return seconds(ours.turn)
 
-        timers = {"durable": partial(seconds, durable.turn), "fragile": fragile_turn}
+        timers = {
+            "durable": partial(turn, fragile=False),
+            "fragile": partial(turn, fragile=True),
+        }
         times = sampled(timers, rounds=effort.of(full=400, short=50))
     yield _row(
         "fresh turn, one tool call: ledger, leases, fencing",
@@ -86,21 +86,32 @@ class _FragileRecorder(RunRecorder):
         yield from ()
 
 
+async def _idle(_: Heartbeat) -> None:
+    pass
+
+
 def _unfenced(*_: object) -> Transaction[None]:
     yield from ()
 
 
+_NOTHING: tuple[tuple[Any, str, Any], ...] = (
+    (Heartbeat, "beat", _idle),
+    (Heartbeat, "sweep", _idle),
+    (executor, "RunRecorder", _FragileRecorder),
+    (recorder, "fence", _unfenced),
+    (run_changes, "_FORGET_OUTPUTS", Statement(select(literal(1)))),
+    (run_graph, "to_record", lambda result, *_: (result, b"")),
+)
+"""What to put in the place of what the ledger, leases and fencing do in a turn."""
+
+
 @contextmanager
-def _without_durability() -> Iterator[None]:
-    """Put nothing in the place of what the ledger, leases and fencing do in a turn."""
+def _parts(*, fragile: bool) -> Iterator[None]:
+    """Put nothing in these places, or what is there: that takes as long."""
     with ExitStack() as patches:
-        for place, name, nothing in (
-            (executor, "RunRecorder", _FragileRecorder),
-            (recorder, "fence", _unfenced),
-            (run_changes, "_FORGET_OUTPUTS", Statement(select(literal(1)))),
-            (run_graph, "to_record", lambda result, *_: (result, b"")),
-        ):
-            patches.enter_context(patch.object(place, name, nothing))
+        for place, name, nothing in _NOTHING:
+            part = nothing if fragile else getattr(place, name)
+            patches.enter_context(patch.object(place, name, part))
         yield
 
 

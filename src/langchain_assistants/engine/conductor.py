@@ -135,7 +135,7 @@ class Conductor:
         finally:
             log = self._listeners.take(run_id)
             if row is None:
-                self.ownership.drop(run_id)
+                self.ownership.drop_queued(run_id)
                 if log is not None:
                     log.end()
         if row is not None:

@@ -82,6 +82,17 @@ def test_a_run_whose_process_died_is_taken_over_with_its_tools(
     assert broken_invariants(second) == []
 
 
+def test_a_run_that_is_delivered_twice_keeps_its_lease(
+    first: AssistantsEngine, gate: Gate
+) -> None:
+    run = begun(first, gate)
+    first.portal.call(lambda: first.conductor._deliver(run.id))
+    assert run.id in first.conductor.ownership
+    gate.open()
+    assert wait(first, run).status == "completed"
+    assert run.id not in first.conductor.ownership
+
+
 def test_the_run_that_waits_behind_it_is_taken_over_too(
     engine_factory: EngineFactory, first: AssistantsEngine, clock: Clock, gate: Gate
 ) -> None:
