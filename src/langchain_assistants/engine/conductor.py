@@ -90,8 +90,7 @@ class Conductor:
                 self.dispatcher.release()
             raise
         row = created.row
-        if log is not None:
-            self.recent_logs.add(row["id"], log)
+        self.recent_logs.add(row["id"], log)
         if row["status"] == "in_progress":
             self.dispatcher.start(lambda: self._execute_in_background(row, log))
             return row

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from tests.conftest import EngineFactory
 from tests.conversations import (
     TIMEOUT,
-    Gate,
     assistant_with,
     calls,
     hosted,
@@ -26,7 +26,7 @@ from langchain_assistants.errors import StorageError
 from langchain_assistants.storage.database import Row
 from langchain_assistants.testing import Reply, call
 
-BRIEF = Settings(lease=0.2)
+BRIEF = Settings(lease=1.0)
 
 
 def test_a_waiting_run_has_a_living_owner_before_its_turn_comes(
@@ -60,38 +60,36 @@ def test_a_waiting_run_has_a_living_owner_before_its_turn_comes(
     assert broken_invariants(heir) == []
 
 
-def test_a_tool_that_waits_for_a_thread_longer_than_its_lease_does_not_begin(
-    engine_factory: EngineFactory,
+def test_a_tool_does_not_begin_after_a_freeze_that_was_longer_than_its_lease(
+    engine_factory: EngineFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, effects = Gate(), Counter[str]()
-
-    def hold(q: str) -> str:
-        """Keep the only thread."""
-        effects["hold"] += 1
-        gate.pass_through()
-        return q
+    effects = Counter[str]()
 
     def charge(q: str) -> str:
         """Charge the customer."""
         effects["charge"] += 1
         return q
 
-    both = Reply(tool_calls=[call(name, {"q": "x"}) for name in ("hold", "charge")])
-    engine = engine_factory(
-        [both, "Done."], tools=[hold, charge], settings=Settings(tool_threads=1)
-    )
-    assistant = engine.assistants.create(
-        model="m", tools=[hosted("hold"), hosted("charge")]
-    )
+    charges = Reply(tool_calls=[call("charge", {"q": "x"})])
+    engine = engine_factory([charges, "Done."], tools=[charge])
+    engine._heartbeat.stop()
+    pool = engine._offloading._pool
+    submit, freezes = pool.submit, iter(["once"])
+
+    def freeze(work: Any, *args: Any) -> Any:
+        for _ in freezes:
+            [lease] = engine.conductor.ownership.snapshot().values()
+            lease.renewed_at = float("-inf")
+        return submit(work, *args)
+
+    monkeypatch.setattr(pool, "submit", freeze)
+    assistant = engine.assistants.create(model="m", tools=[hosted("charge")])
     thread = thread_with(engine, "Hi")
     run = engine.runs.create(thread.id, assistant_id=assistant.id)
-    gate.wait_until_reached()
-    engine._heartbeat.stop()
-    engine.conductor.ownership.snapshot()[run.id].renewed_at = float("-inf")
-    gate.open()
     assert wait(engine, run).status == "completed"
-    # In its second attempt: the first one was over before its turn came.
-    assert effects == {"hold": 2, "charge": 1}
+    # In its second attempt: the first one was over when its thread began.
+    assert effects == {"charge": 1}
+    assert rows(engine, "SELECT attempt FROM runs") == [{"attempt": 2}]
 
 
 def test_a_database_error_while_a_run_waits_for_its_turn_does_not_leave_it_waiting(
