@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -90,7 +91,8 @@ def test_a_run_that_is_delivered_twice_keeps_its_lease(
     assert run.id in first.conductor.ownership
     gate.open()
     assert wait(first, run).status == "completed"
-    assert run.id not in first.conductor.ownership
+    while run.id in first.conductor.ownership:
+        time.sleep(0)  # its end is told a moment before its lease is dropped
 
 
 def test_the_run_that_waits_behind_it_is_taken_over_too(
