@@ -347,6 +347,7 @@ class Crashes(RuleBasedStateMachine):
         """Check that no_thread_left_busy, whatever has happened."""
         for thread in range(len(self.threads)):
             self.create(self.awake(0), thread, "answer", "queue")
+            self.wait_until_quiet()
         self.open_gates([self.text_of(run) for run in self.runs()])
         while active := self.active():
             self.pass_a_lease()
