@@ -19,6 +19,7 @@ from langchain_assistants.engine.conductor import Conductor
 from langchain_assistants.engine.diagnosis import Diagnosis
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.doctor import examine
+from langchain_assistants.engine.driver import Driver
 from langchain_assistants.engine.executor import Executor
 from langchain_assistants.engine.heartbeat import Heartbeat
 from langchain_assistants.engine.location import (
@@ -137,16 +138,11 @@ class AssistantsEngine:
             fallback_models,
             self.settings,
         )
+        driver = Driver(self._workplace, models, graphs, saver, own_tools, {})
         ownership = Ownership(f"worker_{uuid.uuid4().hex}", self.settings.lease, clock)
         self._conductor = Conductor(
             self._workplace,
-            Executor(
-                self._workplace,
-                models,
-                graphs,
-                saver,
-                own_tools,
-            ),
+            Executor(self._workplace, driver, saver, own_tools),
             InProcessDispatcher(
                 self._workplace.portal, self.settings.max_concurrent_runs
             ),
