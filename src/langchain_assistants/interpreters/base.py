@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 StopReason = Literal["timeout", "interrupt", "output_limit"]
 
@@ -121,6 +121,11 @@ class InterpreterSession(Protocol):
         """The folder in which code runs, and that relative paths start from."""
         ...
 
+    @property
+    def stateful(self) -> bool:
+        """Whether variables stay from one execution to the next."""
+        ...
+
     async def start(self) -> str:
         """Start unless it is running, and return the id.
 
@@ -168,4 +173,34 @@ class InterpreterSession(Protocol):
 
     async def close(self) -> None:
         """End the session and everything in it; closing twice is no error."""
+        ...
+
+
+@runtime_checkable
+class InterpreterProvider(Protocol):
+    """A place that has interpreter sessions; making a session starts nothing.
+
+    `langchain_assistants.testing.InterpreterConformance` tests one. A package offers
+    its own under a name as an entry point of `langchain_assistants.interpreters`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that it is chosen and shown by."""
+        ...
+
+    def session(self, session_id: str | None = None) -> InterpreterSession:
+        """Return a new session, or one to go on with.
+
+        Where the one of that id is gone, it is an empty session, whose first result
+        says `state_lost`.
+        """
+        ...
+
+    def check(self) -> list[str]:
+        """Say in words what keeps it from working; nothing when it works."""
+        ...
+
+    async def aclose(self) -> None:
+        """End everything that it still holds; closing twice is no error."""
         ...

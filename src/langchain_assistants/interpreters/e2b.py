@@ -68,6 +68,7 @@ class E2BSession:
     """
 
     home = HOME
+    stateful = True
 
     def __init__(
         self,
