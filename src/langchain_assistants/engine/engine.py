@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import make_url
 
 from langchain_assistants.engine.api_keys import ApiKeys
+from langchain_assistants.engine.code_interpreter import CodeInterpreter
 from langchain_assistants.engine.conductor import Conductor
 from langchain_assistants.engine.diagnosis import Diagnosis
 from langchain_assistants.engine.dispatch import InProcessDispatcher
@@ -22,6 +23,7 @@ from langchain_assistants.engine.doctor import examine
 from langchain_assistants.engine.driver import Driver
 from langchain_assistants.engine.executor import Executor
 from langchain_assistants.engine.heartbeat import Heartbeat
+from langchain_assistants.engine.hosted import HostedTools
 from langchain_assistants.engine.location import (
     IN_MEMORY,
     open_blobs,
@@ -31,13 +33,16 @@ from langchain_assistants.engine.location import (
 from langchain_assistants.engine.models import ChatModelFactory, Models, fallbacks
 from langchain_assistants.engine.offloading import Offloading
 from langchain_assistants.engine.ownership import Ownership
-from langchain_assistants.engine.portal import Portal, blocking
+from langchain_assistants.engine.portal import Portal, await_apart, blocking
 from langchain_assistants.engine.run_graph import RunGraphs
 from langchain_assistants.engine.run_saver import RunSaver
 from langchain_assistants.engine.tenant import TenantResources
+from langchain_assistants.engine.thread_interpreters import ThreadInterpreters
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
 from langchain_assistants.errors import not_available
+from langchain_assistants.interpreters.base import InterpreterProvider
+from langchain_assistants.interpreters.choice import find_provider
 from langchain_assistants.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,7 +70,8 @@ class AssistantsEngine:
             `"run_on": "engine"` (extension).
         middleware: LangChain agent middleware around every run.
         embeddings: For file search; not available yet.
-        interpreter: For the code interpreter; not available yet.
+        interpreter: Where the code interpreter executes code: "local", "e2b", or a
+            provider; None: runs that need it fail.
         retrieval: For file search; not available yet.
         settings: Limits and defaults; None: from the environment.
         recover: Whether to take over runs of processes that died.
@@ -102,7 +108,7 @@ class AssistantsEngine:
         tools: Sequence[ToolLike] = (),
         middleware: Sequence[AgentMiddleware[Any, Any]] = (),
         embeddings: str | Embeddings | None = None,
-        interpreter: object | None = None,
+        interpreter: str | InterpreterProvider | None = None,
         retrieval: object | None = None,
         settings: Settings | None = None,
         recover: bool = True,
@@ -111,7 +117,6 @@ class AssistantsEngine:
         """Open the database, migrating it if it is older."""
         for name, value in (
             ("embeddings", embeddings),
-            ("interpreter", interpreter),
             ("retrieval", retrieval),
         ):
             if value is not None:
@@ -124,6 +129,7 @@ class AssistantsEngine:
         self._offloading = Offloading()
         own_tools = Implementations(tools, self._offloading)
         models = Models(chat_model, model_map or {}, self._offloading)
+        provider = find_provider(interpreter)
         fallback_models = fallbacks(
             model_fallbacks, lambda name: models.resolve(name, {})
         )
@@ -138,7 +144,14 @@ class AssistantsEngine:
             fallback_models,
             self.settings,
         )
-        driver = Driver(self._workplace, models, graphs, saver, own_tools, {})
+        hosted: dict[str, HostedTools] = {}
+        self._interpreters = None
+        if provider is not None:
+            self._interpreters = ThreadInterpreters(self._workplace, provider)
+            hosted["code_interpreter"] = CodeInterpreter(
+                self._workplace, self._interpreters
+            )
+        driver = Driver(self._workplace, models, graphs, saver, own_tools, hosted)
         ownership = Ownership(f"worker_{uuid.uuid4().hex}", self.settings.lease, clock)
         self._conductor = Conductor(
             self._workplace,
@@ -163,7 +176,7 @@ class AssistantsEngine:
             ownership,
             self._conductor,
             recover=recover,
-            tools=own_tools.names,
+            tools=own_tools.names | hosted.keys(),
         )
         self._heartbeat.start()
 
@@ -266,6 +279,8 @@ class AssistantsEngine:
         self._heartbeat.stop()  # first, or it takes over what nobody executes here
         self._workplace.portal.stop()
         self._conductor.close()
+        if self._interpreters is not None:
+            await_apart(self._interpreters.aclose)
         self._offloading.close()
         self.database.close()
         self._workplace.blobs.close()

@@ -40,6 +40,11 @@ _BY_ID = Statement(select(table).where(table.c.id == param("id"), *_owned))
 _ABSENT = Statement(
     select(_asked.c.value).where(~exists().where(table.c.id == _asked.c.value, *_owned))
 )
+_NAMES = Statement(
+    select(table.c.id, table.c.filename)
+    .join(_asked, table.c.id == _asked.c.value)
+    .where(*_owned)
+)
 _STORES_CHANGED = Statement(
     vector_stores.update()
     .where(
@@ -120,6 +125,14 @@ def require_files(ids: Iterable[str], tenant: str, now: float) -> Transaction[No
     rows = yield _ABSENT(ids=to_json(asked), tenant=tenant, now=now)
     if rows:
         raise NotFoundError.for_id(KIND, rows[0]["value"])
+
+
+def filenames(
+    ids: Iterable[str], tenant: str, now: float
+) -> Transaction[dict[str, str]]:
+    """Return the names of those of these files that are there, by id."""
+    rows = yield _NAMES(ids=to_json(list(ids)), tenant=tenant, now=now)
+    return {row["id"]: row["filename"] for row in rows}
 
 
 def delete_file(file_id: str) -> Transaction[None]:

@@ -7,6 +7,7 @@ that the run's checkpoint joins, and events once that is committed.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -22,7 +23,7 @@ from langchain_assistants.engine.run_changes import (
     STEP_STATUS,
     Ending,
     Fenced,
-    Tokens,
+    Used,
     confirm,
     end_run,
     fence,
@@ -52,7 +53,7 @@ class RunRecorder:
         history: Messages that the run found, by id.
         resumed: Whether an earlier part of the run left a checkpoint.
         outputs: Results of tools that an earlier attempt executed, by call id.
-        tokens: Used so far, earlier attempts included.
+        used: Tokens and seconds so far, earlier attempts included.
         incomplete_reason: The budget that ended the run, once one did.
         client_functions: Names of the functions that the run's caller executes.
         hosted: Names of the hosted tools that the run has.
@@ -74,7 +75,7 @@ class RunRecorder:
         self.history: Mapping[str, BaseMessage] = {}
         self.resumed = False
         self.outputs: dict[str, bytes] = {}
-        self.tokens = Tokens(row["prompt_tokens"], row["completion_tokens"])
+        self.used = Used.of(row)
         self.incomplete_reason: str | None = None
         self.client_functions: frozenset[str] = frozenset()
         self.hosted: Collection[CallType] = ()
@@ -211,8 +212,11 @@ class RunRecorder:
 
     def _count(self, answer: AIMessage) -> tuple[int, int]:
         prompt, completion = tokens_of(answer)
-        used = self.tokens
-        self.tokens = Tokens(used.prompt + prompt, used.completion + completion)
+        self.used = replace(
+            self.used,
+            prompt=self.used.prompt + prompt,
+            completion=self.used.completion + completion,
+        )
         return prompt, completion
 
     def _new_turn(self) -> Turn:
@@ -248,7 +252,7 @@ class RunRecorder:
         elif reason == "content_filter":
             self._content_filtered = True
         spent = self._settings.spent_budget(
-            self.tokens.prompt, self.tokens.completion, goes_on=goes_on
+            self.used.prompt, self.used.completion, goes_on=goes_on
         )
         self.incomplete_reason = self.incomplete_reason or spent
         return self.incomplete_reason is not None
@@ -292,6 +296,9 @@ class RunRecorder:
             answered = step.answer(call_id, output)
             if answered is not None:
                 self.exhibits.took(answered)
+            if recorded is not None and isinstance(output, Mapping):
+                seconds = self.used.seconds + output.get("seconds", 0.0)
+                self.used = replace(self.used, seconds=seconds)
             closes = not step.open_calls()
         queries: list[Query] = []
         if recorded is not None:
@@ -366,7 +373,7 @@ class RunRecorder:
         encoded = checkpoint()
 
         def store() -> Transaction[Stored]:
-            yield from fence(row["id"], row["attempt"], self.tokens)
+            yield from fence(row["id"], row["attempt"], self.used)
             stored = yield from self._unstored.store(
                 "completed", None, None, self._workplace.clock()
             )
@@ -393,9 +400,7 @@ class RunRecorder:
                 yield step.update()
             yield from each(checkpoints)
             return (
-                yield from require_action(
-                    row["id"], row["attempt"], action, self.tokens
-                )
+                yield from require_action(row["id"], row["attempt"], action, self.used)
             )
 
         stopped = await self._workplace.database.write(store())
@@ -434,7 +439,7 @@ class RunRecorder:
                     yield unstored.insert()
             except Conflict:  # the next attempt has written there already
                 raise Fenced(self._row["id"]) from None
-            row = yield from end_run(self._row, ending, now, tokens=self.tokens)
+            row = yield from end_run(self._row, ending, now, used=self.used)
             return stored, row
 
         stored, row = await self._workplace.database.write(store())

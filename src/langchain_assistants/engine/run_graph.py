@@ -349,7 +349,7 @@ def _prepared(
     if offered and not settings.parallel_tool_calls:
         calls["parallel_tool_calls"] = False
     if settings.max_completion_tokens is not None:
-        left = settings.max_completion_tokens - recorder.tokens.completion
+        left = settings.max_completion_tokens - recorder.used.completion
         calls |= output_limit(run.model, max(left, 1))
     if calls:
         changes["model_settings"] = calls
@@ -372,7 +372,7 @@ def _prompt_budget(run: RunContext) -> int | None:
     """Return the most tokens a prompt may have, None where nothing limits it."""
     limits = [input_limit(run.model)]
     if run.settings.max_prompt_tokens is not None:
-        limits.append(run.settings.max_prompt_tokens - run.recorder.tokens.prompt)
+        limits.append(run.settings.max_prompt_tokens - run.recorder.used.prompt)
     known = [limit for limit in limits if limit is not None]
     return min(known) if known else None
 

@@ -125,6 +125,13 @@ messages = Table(
     Column("source_id", Text),
     Index("ix_messages_id", "id", unique=True),
     Index(
+        "ix_messages_attachments",
+        "thread_id",
+        "seq",
+        sqlite_where=text("attachments IS NOT NULL"),
+        postgresql_where=text("attachments IS NOT NULL"),
+    ),
+    Index(
         "ix_messages_source",
         "thread_id",
         "source_id",
@@ -174,6 +181,8 @@ runs = Table(
     Column("graph_thread", Text),
     Column("graph_node", Text),
     Column("graph_task", Text),
+    # How long an interpreter executed its code.
+    Column("interpreter_seconds", Float),
     Index("ix_runs_id", "id", unique=True),
     Index(
         "ix_runs_graph_task",
@@ -199,6 +208,18 @@ runs = Table(
         postgresql_where=WAITING,
     ),
     sqlite_autoincrement=True,
+)
+
+interpreter_sessions = Table(
+    "interpreter_sessions",
+    metadata,
+    Column("thread_id", Text, primary_key=True),
+    # The provider's name, and the id by which it finds the session again.
+    Column("provider", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    # The files in it by path: ids of those they are copies of, or have become.
+    Column("files", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 run_steps = Table(
