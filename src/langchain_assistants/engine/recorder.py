@@ -296,8 +296,8 @@ class RunRecorder:
             answered = step.answer(call_id, output)
             if answered is not None:
                 self.exhibits.took(answered)
-            if recorded is not None and isinstance(output, Mapping):
-                seconds = self.used.seconds + output.get("seconds", 0.0)
+            if isinstance(output, Mapping) and "seconds" in output:
+                seconds = (self.used.seconds or 0.0) + output["seconds"]
                 self.used = replace(self.used, seconds=seconds)
             closes = not step.open_calls()
         queries: list[Query] = []

@@ -194,7 +194,7 @@ class Used:
 
     prompt: int = 0
     completion: int = 0
-    seconds: float = 0.0
+    seconds: float | None = None
 
     @classmethod
     def of(cls, row: Row) -> Used:
@@ -202,7 +202,7 @@ class Used:
         return cls(
             row["prompt_tokens"],
             row["completion_tokens"],
-            row["interpreter_seconds"] or 0.0,
+            row["interpreter_seconds"],
         )
 
     @property
@@ -211,7 +211,7 @@ class Used:
         return {
             "prompt_tokens": self.prompt,
             "completion_tokens": self.completion,
-            "interpreter_seconds": self.seconds or None,
+            "interpreter_seconds": self.seconds,
         }
 
 
