@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import BindParameter, bindparam
@@ -56,6 +56,13 @@ class Statement:
         """Return the query that executes this statement with these values."""
         return Query(self, values)
 
+    def many(self, rows: Sequence[Mapping[str, Any]]) -> Query:
+        """Return the query that executes this statement once for each row.
+
+        It has no result: many rows are written faster than one by one.
+        """
+        return Query(self, rows)
+
     def sql(self, dialect: Dialect) -> SQL:
         """Return the text for a dialect with `:name` parameters."""
         known = self._texts.get(dialect.name)
@@ -80,10 +87,10 @@ class Statement:
 
 
 class Query(NamedTuple):
-    """A statement with the values of its parameters."""
+    """A statement with the values of its parameters, or with many rows of them."""
 
     statement: Statement
-    values: dict[str, Any]
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 Transaction: TypeAlias = Generator[Query, list[Row], T]

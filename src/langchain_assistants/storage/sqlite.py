@@ -11,7 +11,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -309,6 +309,9 @@ def _drive(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
 
 def _execute(connection: sqlite3.Connection, step: Query) -> list[Row]:
     text, constants, returns_rows = step.statement.sql(_DIALECT)
+    if not isinstance(step.values, Mapping):
+        connection.executemany(text, ({**constants, **row} for row in step.values))
+        return []
     values = {**constants, **step.values} if constants else step.values
     cursor = connection.execute(text, values)
     return cursor.fetchall() if returns_rows else []
