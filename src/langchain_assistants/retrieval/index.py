@@ -7,9 +7,10 @@ whole or not at all. That a store has changed is written down by whoever changes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from langchain_assistants.errors import InvalidRequestError, NotFoundError
 from langchain_assistants.retrieval.full_text import FullTextIndex, full_text_index
@@ -30,8 +31,13 @@ _in_store = chunks.c.vector_store_id == param("store_id")
 _of_file = (_in_store, chunks.c.file_id == param("file_id"))
 
 _STORE = Statement(select(vector_stores).where(vector_stores.c.id == param("id")))
-_NEWEST = Statement(select(func.coalesce(func.max(chunks.c.id), 0).label("id")))
-_INSERT = Statement(insert(chunks).values({c.name: param(c.name) for c in chunks.c}))
+_columns = {c.name: param(c.name) for c in chunks.c}
+_INSERT_FIRST = Statement(
+    insert(chunks)
+    .values({name: value for name, value in _columns.items() if name != "id"})
+    .returning(chunks.c.id)
+)
+_INSERT = Statement(insert(chunks).values(_columns))
 _INSERT_VECTOR = Statement(
     insert(chunk_vectors).values({c.name: param(c.name) for c in chunk_vectors.c})
 )
@@ -69,7 +75,8 @@ _DELETE_VECTORS_OF_STORE = Statement(
 _DELETE_OF_STORE = Statement(delete(chunks).where(_in_store))
 
 
-class StoredChunk(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
     """A piece of the text that was read from a file.
 
     Attributes:
@@ -120,22 +127,13 @@ def put(
         yield _NUMBER(id=store_id)
     else:
         yield from _forget(store_id, file_id, full_text)
-    [newest] = yield _NEWEST()
-    rows = [
-        {
-            "id": id,
-            "vector_store_id": store_id,
-            "file_id": file_id,
-            "idx": chunk.index,
-            "page": chunk.page,
-            "start": chunk.start,
-            "end": chunk.end,
-            "tokens": chunk.tokens,
-            "text": storable(chunk.text),
-        }
-        for id, chunk in enumerate(chunks, newest["id"] + 1)
-    ]
-    yield _INSERT.many(rows)
+    if not chunks:
+        return
+    rows = [_columns_of(chunk, store_id, file_id) for chunk in chunks]
+    [inserted] = yield _INSERT_FIRST(**rows[0])
+    for id, row in enumerate(rows, inserted["id"]):
+        row["id"] = id
+    yield _INSERT.many(rows[1:])
     yield full_text.add.many(_entries(rows))
     yield _INSERT_VECTOR.many(
         [
@@ -207,6 +205,19 @@ def _claim(
             "vectors of two models cannot be compared. Open the engine with the same "
             "embeddings=, or put the files into a new vector store."
         )
+
+
+def _columns_of(chunk: StoredChunk, store_id: str, file_id: str) -> dict[str, Any]:
+    return {
+        "vector_store_id": store_id,
+        "file_id": file_id,
+        "idx": chunk.index,
+        "page": chunk.page,
+        "start": chunk.start,
+        "end": chunk.end,
+        "tokens": chunk.tokens,
+        "text": storable(chunk.text),
+    }
 
 
 def _forget(store_id: str, file_id: str, full_text: FullTextIndex) -> Transaction[None]:

@@ -45,16 +45,20 @@ def query_terms(query: str) -> list[str]:
 
     English stop words are left out, unless there is nothing else.
     """
-    text = unicodedata.normalize("NFKC", storable(query[:_MOST_QUERY_CHARS]))
-    words = _words(text)
-    telling = [word for word in words if word.lower() not in STOP_WORDS]
     terms: dict[str, None] = {}
-    for word in telling or words:
+    for word in telling_words(query):
         for term in _UNSPACED.sub(_pairs, word).split():
             # Of a longer run only pairs are in the index: look for those it begins.
             begins = len(term) == 1 and _UNSPACED.fullmatch(term)
             terms[f'"{term}"*' if begins else f'"{term}"'] = None
     return list(terms)[:_MOST_TERMS]
+
+
+def telling_words(query: str) -> list[str]:
+    """Return the words of a query without stop words; with them if it has no other."""
+    text = unicodedata.normalize("NFKC", storable(query[:_MOST_QUERY_CHARS]))
+    words = _words(text)
+    return [word for word in words if word.lower() not in STOP_WORDS] or words
 
 
 def _words(text: str) -> list[str]:

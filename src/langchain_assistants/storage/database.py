@@ -78,12 +78,9 @@ class Statement:
             for name, value in compiled.params.items()
             if not name.startswith(_PREFIX)
         }
-        head = text.lstrip()[:6].upper()
-        return SQL(
-            _PREFIXED.sub(r":\1", text),
-            constants,
-            head == "SELECT" or " RETURNING " in text.upper().replace("\n", " "),
-        )
+        words = text.upper().split()
+        returns_rows = words[0] in ("SELECT", "WITH") or "RETURNING" in words
+        return SQL(_PREFIXED.sub(r":\1", text), constants, returns_rows)
 
 
 class Query(NamedTuple):
@@ -114,6 +111,13 @@ class Database(Protocol):
 
     async def read(self, transaction: Transaction[T], /) -> T:
         """Execute a transaction that only reads; it sees every finished write."""
+        ...
+
+    async def survey(self, transaction: Transaction[T], /) -> T:
+        """Execute a transaction that reads for long, in one state of the database.
+
+        Neither reads nor writes wait for it; one survey waits for another.
+        """
         ...
 
     def close(self) -> None:

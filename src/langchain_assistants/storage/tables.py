@@ -418,7 +418,8 @@ vector_store_file_batches = Table(
 chunks = Table(
     "chunks",
     metadata,
-    Column("id", Integer, primary_key=True),
+    # Never used again: what is kept in memory of a chunk stays true.
+    Column("id", Integer, primary_key=True, autoincrement=True),
     Column("vector_store_id", Text, nullable=False),
     Column("file_id", Text, nullable=False),
     # Counted from 0 within the file.
@@ -430,6 +431,7 @@ chunks = Table(
     Column("tokens", Integer, nullable=False),
     Column("text", Text, nullable=False),
     Index("ix_chunks_file", "vector_store_id", "file_id", "idx", unique=True),
+    sqlite_autoincrement=True,
 )
 
 # A table of its own: who reads texts does not drag the vectors along.

@@ -16,7 +16,7 @@ def upgrade() -> None:
     op.add_column("vector_stores", sa.Column("fts_number", sa.Integer(), nullable=True))
     op.create_table(
         "chunks",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("vector_store_id", sa.Text(), nullable=False),
         sa.Column("file_id", sa.Text(), nullable=False),
         sa.Column("idx", sa.Integer(), nullable=False),
@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("tokens", sa.Integer(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chunks")),
+        sqlite_autoincrement=True,
     )
     op.create_index(
         "ix_chunks_file", "chunks", ["vector_store_id", "file_id", "idx"], unique=True
