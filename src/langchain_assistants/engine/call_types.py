@@ -97,8 +97,10 @@ def for_model(call: Mapping[str, Any]) -> tuple[str, str, str | None]:
     if kind == "code_interpreter":
         arguments = json.dumps({CODE: details["input"]})
         return kind, arguments, None if results is None else printed(results)
+    # Texts of earlier searches would fill every later prompt.
     arguments = json.dumps({QUERY: details.get(QUERY, "")})
-    return kind, arguments, None if results is None else found(results)
+    names = [{**result, "content": None} for result in results or ()]
+    return kind, arguments, None if results is None else found(names)
 
 
 def printed(outputs: Iterable[Mapping[str, Any]]) -> str:

@@ -22,6 +22,7 @@ from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.doctor import examine
 from langchain_assistants.engine.driver import Driver
 from langchain_assistants.engine.executor import Executor
+from langchain_assistants.engine.file_search import FileSearch
 from langchain_assistants.engine.heartbeat import Heartbeat
 from langchain_assistants.engine.hosted import HostedTools
 from langchain_assistants.engine.location import (
@@ -123,9 +124,7 @@ class AssistantsEngine:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open the database, migrating it if it is older."""
-        for name, value in (
-            ("retrieval", retrieval),
-        ):
+        for name, value in (("retrieval", retrieval),):
             if value is not None:
                 raise not_available(f"AssistantsEngine({name}=...)")
         self.settings = settings if settings is not None else Settings()
@@ -156,7 +155,7 @@ class AssistantsEngine:
             fallback_models,
             self.settings,
         )
-        hosted: dict[str, HostedTools] = {}
+        hosted: dict[str, HostedTools] = {"file_search": FileSearch(self._workplace)}
         self._interpreters = None
         if provider is not None:
             self._interpreters = ThreadInterpreters(self._workplace, provider)

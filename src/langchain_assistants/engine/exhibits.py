@@ -46,6 +46,7 @@ class Exhibits:
         self._taken: set[str] = set()
         self._files: dict[str, str] = {}
         self._sources: dict[str, Mapping[str, Any]] = {}
+        self._searches = -1
         self._pattern: re.Pattern[str] = _CITATION
 
     def __bool__(self) -> bool:
@@ -79,6 +80,12 @@ class Exhibits:
     def cite(self, results: Any) -> None:
         """Make results of a search known by their markers."""
         self._sources |= {r["marker"]: r for r in results if r.get("marker")}
+
+    def next_search(self) -> int:
+        """Return the number under which the next search's results are cited."""
+        known = [int(marker.partition(":")[0]) for marker in self._sources]
+        self._searches = max([self._searches, *known]) + 1
+        return self._searches
 
     def show(self) -> Shown:
         """Return what the next message carries; it is shown once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -171,3 +172,18 @@ class RunStep(WireObject):
     completed_at: int | None = None
     metadata: dict[str, str] | None = None
     usage: Usage | None = None
+
+    def without_found_texts(self) -> RunStep:
+        """Return the step without the texts that its searches found."""
+        if not any(self._found()):
+            return self
+        step = self.model_copy(deep=True)
+        for result in step._found():
+            result.content = None
+        return step
+
+    def _found(self) -> Iterator[FileSearchResult]:
+        if isinstance(self.step_details, ToolCallsDetails):
+            for call in self.step_details.tool_calls:
+                if isinstance(call, FileSearchCall):
+                    yield from call.file_search.results or ()
