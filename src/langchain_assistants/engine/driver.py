@@ -18,6 +18,7 @@ from langchain_assistants.engine.hosted import HostedTool, HostedTools
 from langchain_assistants.engine.message_rows import thread_end, written_messages
 from langchain_assistants.engine.middleware_effects import follow
 from langchain_assistants.engine.models import Models, can_call_tools
+from langchain_assistants.engine.pictures import with_pictures
 from langchain_assistants.engine.provider_errors import last_error
 from langchain_assistants.engine.recorder import RunRecorder
 from langchain_assistants.engine.run_changes import Ending, Fenced
@@ -187,6 +188,9 @@ class Driver:
         if window.run_status != "in_progress":
             # Cancelled after it was claimed and before it could be stopped here.
             raise Fenced(row["id"])
+        window.messages = await with_pictures(
+            window.messages, self._workplace, row["tenant"]
+        )
         recorder.history = {message.id or "": message for message in window.messages}
         if row["attempt"] > 1:
 

@@ -41,10 +41,8 @@ _BY_ID = Statement(select(table).where(table.c.id == param("id"), *_owned))
 _ABSENT = Statement(
     select(_asked.c.value).where(~exists().where(table.c.id == _asked.c.value, *_owned))
 )
-_NAMES = Statement(
-    select(table.c.id, table.c.filename)
-    .join(_asked, table.c.id == _asked.c.value)
-    .where(*_owned)
+_FILES = Statement(
+    select(table).join(_asked, table.c.id == _asked.c.value).where(*_owned)
 )
 _STORES = Statement(
     select(vector_store_files.c.vector_store_id).where(
@@ -133,12 +131,20 @@ def require_files(ids: Iterable[str], tenant: str, now: float) -> Transaction[No
         raise NotFoundError.for_id(KIND, rows[0]["value"])
 
 
+def file_rows(
+    ids: Iterable[str], tenant: str, now: float
+) -> Transaction[dict[str, Row]]:
+    """Return the rows of those of these files that are there, by id."""
+    rows = yield _FILES(ids=to_json(list(ids)), tenant=tenant, now=now)
+    return {row["id"]: row for row in rows}
+
+
 def filenames(
     ids: Iterable[str], tenant: str, now: float
 ) -> Transaction[dict[str, str]]:
     """Return the names of those of these files that are there, by id."""
-    rows = yield _NAMES(ids=to_json(list(ids)), tenant=tenant, now=now)
-    return {row["id"]: row["filename"] for row in rows}
+    rows = yield from file_rows(ids, tenant, now)
+    return {file_id: row["filename"] for file_id, row in rows.items()}
 
 
 def delete_file(file_id: str) -> Transaction[None]:

@@ -286,14 +286,23 @@ def _entries(
 
 
 def _message(row: Row) -> BaseMessage | None:
-    content = _model_content(from_json(row["model_content"] or row["content"]))
+    parts = from_json(row["model_content"] or row["content"])
     if row["role"] == "user":
-        return HumanMessage(content, id=row["id"])
+        return HumanMessage(_model_content(parts, pictures=True), id=row["id"])
+    content = _model_content(parts, pictures=False)
     return AIMessage(content, id=row["id"]) if content else None
 
 
-def _model_content(parts: Sequence[Mapping[str, Any]]) -> str | list[Any]:
-    """Return content parts in LangChain's form; one text as a plain string."""
+def _model_content(
+    parts: Sequence[Mapping[str, Any]], *, pictures: bool
+) -> str | list[Any]:
+    """Return content parts in LangChain's form; one text as a plain string.
+
+    Args:
+        parts: As stored.
+        pictures: Whether stored pictures stay what they are, to be read later; no
+            provider takes one in a model's own message.
+    """
     blocks: list[Any] = []
     for part in parts:
         kind = part["type"]
@@ -303,6 +312,8 @@ def _model_content(parts: Sequence[Mapping[str, Any]]) -> str | list[Any]:
             blocks.append({"type": "text", "text": part["refusal"]})
         elif kind == "image_url":
             blocks.append({"type": "image_url", "image_url": part["image_url"]})
+        elif pictures:
+            blocks.append({"type": "image_file", "image_file": part["image_file"]})
         else:
             file_id = part["image_file"]["file_id"]
             blocks.append({"type": "text", "text": f"[image {file_id}]"})
