@@ -66,7 +66,8 @@ class Sandbox:
     async def _events(
         self, code: str, timeout: float
     ) -> tuple[list[OutputEvent], StopReason | None]:
-        if code == "hang()":
+        self._provider.executed.append(code)
+        if code == "hang()" and self._provider.hangs:
             try:
                 async with asyncio.timeout(timeout):
                     await asyncio.Event().wait()
@@ -101,7 +102,10 @@ class Sandbox:
         def show(data: bytes = PNG) -> None:
             self._shown.append(Displayed({"image/png": data, "text/plain": "<plot>"}))
 
-        return {"write": write, "read": read, "show": show}
+        def hang() -> None:
+            print("It went on.")
+
+        return {"write": write, "read": read, "show": show, "hang": hang}
 
     async def interrupt(self) -> None: ...
 
@@ -134,6 +138,8 @@ class Sandboxes:
     def __init__(self) -> None:
         self.started: list[str] = []
         self.living: dict[str, Sandbox] = {}
+        self.executed: list[str] = []
+        self.hangs = True
         self.closed = False
 
     def session(self, session_id: str | None = None) -> Sandbox:

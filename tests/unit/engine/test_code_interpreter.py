@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
+from tests.acceptance.engine_program import look_again
 from tests.conftest import EngineFactory
 from tests.conversations import (
-    TIMEOUT,
     data_of,
     function,
     names,
@@ -277,6 +276,31 @@ def test_another_engine_goes_on_with_the_session(
     assert len(scene.sandboxes.started) == 1
 
 
+def test_a_run_taken_over_executes_no_finished_call_again_and_shows_its_pictures(
+    engine_factory: EngineFactory,
+) -> None:
+    both = Reply(tool_calls=[code("show()", id="call_a"), code("hang()", id="call_b")])
+    brief = Settings(lease=1.0)
+    scene = Scene(engine_factory, both, "never", settings=brief)
+    scene.engine.messages.create(scene.thread.id, **user("Go"))
+    run = scene.engine.runs.create(scene.thread.id, assistant_id=scene.assistant.id)
+    while "hang()" not in scene.sandboxes.executed:
+        look_again()
+    scene.engine._heartbeat.stop()  # as if its process were frozen
+    scene.sandboxes.hangs = False
+    scene.engine = engine_factory.reopen(
+        ["Done."], interpreter=scene.sandboxes, settings=brief
+    )
+    assert wait(scene.engine, run).status == "completed"
+    assert scene.sandboxes.executed == ["show()", "hang()", "hang()"]
+    [step] = [s for s in scene.engine.steps.list(run.id) if s.type == "tool_calls"]
+    shown, went = (c.code_interpreter.outputs for c in step.step_details.tool_calls)
+    assert went[0].logs == "It went on.\n"
+    picture, text = scene.answer().content
+    assert picture.image_file.file_id == shown[0].image.file_id
+    assert text.text.value == "Done."
+
+
 def test_code_that_never_ends_is_stopped_and_the_thread_goes_on(
     engine_factory: EngineFactory,
 ) -> None:
@@ -294,24 +318,11 @@ def test_code_that_never_ends_is_stopped_and_the_thread_goes_on(
 def test_a_cancelled_run_interrupts_its_code(engine_factory: EngineFactory) -> None:
     scene = Scene(engine_factory, runs("hang()"), "never")
     scene.engine.messages.create(scene.thread.id, **user("Go"))
-    heard = threading.Event()
-
-    def listen() -> None:
-        for event in scene.engine.runs.stream(
-            scene.thread.id, assistant_id=scene.assistant.id
-        ):
-            if scene.sandboxes.living:
-                heard.set()
-            names([event])
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    while not scene.sandboxes.living:
-        heard.wait(0.01)
-    scene.engine.runs.cancel(scene_run(scene).id)
-    listener.join(TIMEOUT)
-    run = scene.engine.runs.retrieve(scene_run(scene).id)
-    assert run.status == "cancelled"
+    run = scene.engine.runs.create(scene.thread.id, assistant_id=scene.assistant.id)
+    while "hang()" not in scene.sandboxes.executed:
+        look_again()
+    scene.engine.runs.cancel(run.id)
+    assert wait(scene.engine, run).status == "cancelled"
     [session] = scene.sandboxes.living.values()
     assert session.interrupted
     assert scene.call_of(run).outputs == []
