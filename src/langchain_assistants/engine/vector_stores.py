@@ -33,6 +33,7 @@ from langchain_assistants.engine.vector_store_rows import (
 )
 from langchain_assistants.engine.vector_store_search import to_ask, to_page
 from langchain_assistants.engine.workplace import Workplace
+from langchain_assistants.retrieval.retriever import RetrieverOptions, StoreRetriever
 from langchain_assistants.storage.database import Row, Transaction
 from langchain_assistants.types.base import Deleted
 from langchain_assistants.types.pages import AsyncPaginator, ListParams, Page
@@ -154,6 +155,13 @@ class VectorStores(Resource):
                 await database.write(self._touch(row["id"], now))
         found = await self._workplace.chunks.search(stores, ask, now)
         return to_page(ask, found)
+
+    def as_retriever(
+        self, vector_store_id: str | Sequence[str], **options: Unpack[RetrieverOptions]
+    ) -> StoreRetriever:
+        """Return a LangChain retriever of a vector store, or of several."""
+        ids = [vector_store_id] if isinstance(vector_store_id, str) else vector_store_id
+        return StoreRetriever(stores=self, vector_store_ids=ids, **options)
 
     def _touch(self, store_id: str, now: float) -> Transaction[None]:
         yield from living_store_row(store_id, self._tenant, now)

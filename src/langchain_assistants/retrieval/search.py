@@ -122,7 +122,8 @@ class ChunkSearch:
         found = await self._database.survey(survey())
         if rerank and self._reranker is not None:
             found = await reranked(self._reranker, found, " ".join(ask.queries))
-        kept = [chunk for chunk in found if chunk.score >= ask.score_threshold]
+        least = ask.score_threshold
+        kept = [chunk for chunk in found if chunk.score and chunk.score >= least]
         return kept[: ask.limit]
 
     async def _embedded(self, stores: Sequence[Row], ask: Ask) -> list[Floats]:
