@@ -37,10 +37,13 @@ from langchain_assistants.engine.tenant import TenantResources
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
 from langchain_assistants.errors import not_available
+from langchain_assistants.retrieval.embedder import Embedder
+from langchain_assistants.retrieval.search import ChunkSearch
 from langchain_assistants.settings import Settings
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
+    from langchain_core.documents import BaseDocumentCompressor
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models.chat_models import BaseChatModel
 
@@ -63,7 +66,11 @@ class AssistantsEngine:
         tools: Engine tools; they serve an assistant's tool entry that carries
             `"run_on": "engine"` (extension).
         middleware: LangChain agent middleware around every run.
-        embeddings: For file search; not available yet.
+        embeddings: Makes vectors for file search: LangChain's Embeddings, or a name
+            as `"openai:text-embedding-3-small"`. None: words alone are compared, and
+            nothing leaves the machine.
+        reranker: Reorders the best 50 results of a file search: a LangChain
+            `BaseDocumentCompressor`.
         interpreter: For the code interpreter; not available yet.
         retrieval: For file search; not available yet.
         settings: Limits and defaults; None: from the environment.
@@ -101,6 +108,7 @@ class AssistantsEngine:
         tools: Sequence[ToolLike] = (),
         middleware: Sequence[AgentMiddleware[Any, Any]] = (),
         embeddings: str | Embeddings | None = None,
+        reranker: BaseDocumentCompressor | None = None,
         interpreter: object | None = None,
         retrieval: object | None = None,
         settings: Settings | None = None,
@@ -109,7 +117,6 @@ class AssistantsEngine:
     ) -> None:
         """Open the database, migrating it if it is older."""
         for name, value in (
-            ("embeddings", embeddings),
             ("interpreter", interpreter),
             ("retrieval", retrieval),
         ):
@@ -126,9 +133,14 @@ class AssistantsEngine:
         fallback_models = fallbacks(
             model_fallbacks, lambda name: models.resolve(name, {})
         )
+        embedder = None if embeddings is None else Embedder(embeddings)
         self.database = open_database(self.url, self.settings)
         self._workplace = Workplace(
-            self.database, self.settings, clock, open_blobs(self.url)
+            self.database,
+            self.settings,
+            clock,
+            open_blobs(self.url),
+            ChunkSearch(self.database, embedder, reranker),
         )
         saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
         graphs = RunGraphs(

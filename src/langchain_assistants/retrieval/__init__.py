@@ -1,1 +1,1 @@
-"""File search: what is read from files, how it is cut, stored, found and ranked."""
+"""File search: what is indexed of files, and how it is found again."""
