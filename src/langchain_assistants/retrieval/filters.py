@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, literal, or_
 
-from langchain_assistants.storage.database import storable, to_json
+from langchain_assistants.storage.database import to_json
 from langchain_assistants.storage.functions import members_of
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -44,7 +44,7 @@ def holds(
     given = members_of(attributes).table_valued("key", "type", "value")
     asked = members_of(literal(to_json(values))).table_valued("type", "value")
     return exists().where(
-        given.c.key == literal(storable(filter["key"])),
+        given.c.key == literal(filter["key"]),
         _type(given.c.type) == _type(asked.c.type),
         _COMPARISONS[kind](given.c.value, asked.c.value),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -112,6 +112,7 @@ class ChunkSearch:
         Raises:
             InvalidRequestError: A store's vectors are of another embedding model.
         """
+        ask = replace(ask, queries=[text for text in ask.queries if text.strip()])
         rows = await self._database.read(stores())
         vectors = await self._embedded(rows, ask)
         rerank = ask.rerank and self._reranker is not None
@@ -159,13 +160,15 @@ class ChunkSearch:
         near = yield from self._near(store, vectors, files)
         scores: dict[int, float] = {}
         for number, query in enumerate(ask.queries):
-            found = yield from best_by_words(
-                store["fts_number"],
-                query,
-                limit=_CANDIDATES,
-                store_id=store["id"],
-                files=files,
-            )
+            found: dict[int, float] = {}
+            if ask.text_weight or not near:
+                found = yield from best_by_words(
+                    store["fts_number"],
+                    query,
+                    limit=_CANDIDATES,
+                    store_id=store["id"],
+                    files=files,
+                )
             if near:
                 found = _fused(found, near[number], ask)
             for id, score in found.items():

@@ -31,13 +31,16 @@ _UNSPACED = re.compile(
     "]+"
 )
 
+# No letters (private use, or nothing yet), but some are letters to SQLite.
+_BEYOND_LETTERS = re.compile("[\U00040000-\U0010ffff]+")
+
 
 def indexed(text: str) -> str:
     """Return what the full-text index is given of a text.
 
     Runs without spaces become overlapping pairs of characters.
     """
-    return _UNSPACED.sub(_pairs, unicodedata.normalize("NFKC", storable(text)))
+    return _UNSPACED.sub(_pairs, _normal(text))
 
 
 def query_terms(query: str) -> list[str]:
@@ -56,9 +59,13 @@ def query_terms(query: str) -> list[str]:
 
 def telling_words(query: str) -> list[str]:
     """Return the words of a query without stop words; with them if it has no other."""
-    text = unicodedata.normalize("NFKC", storable(query[:_MOST_QUERY_CHARS]))
-    words = _words(text)
+    words = _words(_normal(query[:_MOST_QUERY_CHARS]))
     return [word for word in words if word.lower() not in STOP_WORDS] or words
+
+
+def _normal(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", storable(text))
+    return _BEYOND_LETTERS.sub(" ", plain)
 
 
 def _words(text: str) -> list[str]:
