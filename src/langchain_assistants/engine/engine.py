@@ -21,6 +21,7 @@ from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.doctor import examine
 from langchain_assistants.engine.executor import Executor
 from langchain_assistants.engine.heartbeat import Heartbeat
+from langchain_assistants.engine.ingester import Ingester
 from langchain_assistants.engine.location import (
     IN_MEMORY,
     open_blobs,
@@ -179,10 +180,12 @@ class AssistantsEngine:
         self.uploads = own.uploads
         self.vector_stores = own.vector_stores
         self.api_keys = ApiKeys(self._workplace)
+        self._ingester = Ingester(self._workplace)
         self._heartbeat = Heartbeat(
             self._workplace,
             ownership,
             self._conductor,
+            ingester=self._ingester,
             recover=recover,
             tools=own_tools.names,
         )
@@ -286,6 +289,7 @@ class AssistantsEngine:
         self._closed = True
         self._heartbeat.stop()  # first, or it takes over what nobody executes here
         self._workplace.portal.stop()
+        self._ingester.close()
         self._conductor.close()
         self._offloading.close()
         self.database.close()

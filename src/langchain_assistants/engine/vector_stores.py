@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,9 @@ from langchain_assistants.types.vector_stores import (
     VectorStoreUpdate,
 )
 
+# Other processes ring no bell here.
+_LOOK_SECONDS = 0.5
+
 
 class VectorStores(Resource):
     """Vector stores of one tenant.
@@ -85,7 +89,10 @@ class VectorStores(Resource):
             yield from store.insert()
             return (yield from self._counted(store.id))
 
-        return to_store(await place.database.write(insert()), now)
+        row = await place.database.write(insert())
+        if store.has_files:
+            place.attached.ring()
+        return to_store(row, now)
 
     async def aretrieve(self, vector_store_id: str) -> VectorStore:
         """Return a vector store with the counts of its files.
@@ -96,6 +103,30 @@ class VectorStores(Resource):
         check_id(vector_store_id, "vector_store_id", PREFIX)
         found = await self._workplace.database.read(self._counted(vector_store_id))
         return to_store(found, self._workplace.clock())
+
+    async def await_(
+        self, vector_store_id: str, timeout: float | None = None
+    ) -> VectorStore:
+        """Wait until none of a store's files is `in_progress` (extension).
+
+        The twin of `wait`.
+
+        Raises:
+            NotFoundError: There is none with this id.
+            TimeoutError: Some still are after `timeout` seconds; they are not given up.
+        """
+        bells = self._workplace.indexed
+        async with asyncio.timeout(timeout):
+            while True:
+                with bells.listening(vector_store_id) as rung:
+                    store = await self.aretrieve(vector_store_id)
+                    if not store.file_counts.in_progress:
+                        return store
+                    await asyncio.wait([rung], timeout=_LOOK_SECONDS)
+
+    def wait(self, vector_store_id: str, timeout: float | None = None) -> VectorStore:
+        """Wait until none of a store's files is `in_progress`; see `await_`."""
+        return self.portal.call(lambda: self.await_(vector_store_id, timeout))
 
     async def aupdate(
         self, vector_store_id: str, **fields: Unpack[VectorStoreUpdate]

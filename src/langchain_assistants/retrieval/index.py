@@ -55,6 +55,11 @@ _EMBEDDED = Statement(
     )
 )
 _TEXTS = Statement(select(chunks.c.id, chunks.c.text).where(*_of_file))
+_PLACES = Statement(
+    select(chunks.c.start, chunks.c.end, chunks.c.text)
+    .where(*_of_file)
+    .order_by(chunks.c.idx)
+)
 _STORED = Statement(
     select(chunks, chunk_vectors.c.vector)
     .outerjoin(chunk_vectors, chunk_vectors.c.chunk_id == chunks.c.id)
@@ -159,6 +164,15 @@ def stored_chunks(store_id: str, file_id: str) -> Transaction[list[StoredChunk]]
         )
         for row in rows
     ]
+
+
+def stored_text(store_id: str, file_id: str) -> Transaction[str]:
+    """Return the text of a file in a store, put together from its chunks."""
+    parts, end = [], 0
+    for row in (yield _PLACES(store_id=store_id, file_id=file_id)):
+        parts.append(row["text"][end - row["start"] :])
+        end = row["end"]
+    return "".join(parts)
 
 
 def remove_file(store_id: str, file_id: str) -> Transaction[None]:

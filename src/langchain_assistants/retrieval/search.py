@@ -72,6 +72,11 @@ class ChunkSearch:
 
             self._vectors = StoreVectors()
 
+    @property
+    def model(self) -> str | None:
+        """The name of the embedding model; None: there is none."""
+        return None if self.embedder is None else self.embedder.name
+
     async def search(
         self,
         stores: Callable[[], Transaction[list[Row]]],
