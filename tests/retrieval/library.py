@@ -113,6 +113,7 @@ class Library:
                 usage_bytes=0,
                 attempt=1,
                 lease_until=None,
+                worker=None,
             )
             yield from self.replaced(file_id, texts)
 
