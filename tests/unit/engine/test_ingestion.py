@@ -1,92 +1,25 @@
-"""What becomes of files in vector stores: read, cut, indexed; whole or not at all."""
+"""What becomes of files in vector stores: read, cut, embedded, indexed."""
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import Clock, EngineFactory
+from tests.conftest import EngineFactory
 from tests.documents import pdf, word
+from tests.ingesting import SENTENCE, SMALL, SOON, chunks, ended, indexed, upload
 from tests.retrieval.library import Words
 from tests.stored import rows
 from tests.unit.engine.conftest import Do
 
-from langchain_assistants import AssistantsEngine, Settings
 from langchain_assistants.engine import ingester as ingesting
-from langchain_assistants.engine.ingestion_rows import MAX_ATTEMPTS
 from langchain_assistants.errors import (
     InvalidRequestError,
-    NotFoundError,
-    StorageError,
 )
-from langchain_assistants.retrieval import index
-from langchain_assistants.retrieval.chunking import Chunking
-from langchain_assistants.retrieval.parser import ChunkedDocument, Parser
-from langchain_assistants.types import VectorStoreFile
-
-SOON = 20.0
-SMALL: Any = {
-    "type": "static",
-    "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 50},
-}
-SENTENCE = "The lamp on the left tells that the device is ready. "
-
-
-def upload(engine: AssistantsEngine, content: bytes, name: str = "a.txt") -> str:
-    return engine.files.create(file=(name, content), purpose="assistants").id
-
-
-def ended(engine: AssistantsEngine, store_id: str) -> dict[str, VectorStoreFile]:
-    """Wait for a store's files; return them by id."""
-    engine.vector_stores.wait(store_id, timeout=SOON)
-    return {file.id: file for file in engine.vector_stores.files.list(store_id)}
-
-
-def indexed(engine: AssistantsEngine, content: bytes, **fields: Any) -> VectorStoreFile:
-    """Index a file in a store of its own."""
-    store = engine.vector_stores.create()
-    file_id = upload(engine, content)
-    engine.vector_stores.files.create(store.id, file_id=file_id, **fields)
-    return ended(engine, store.id)[file_id]
-
-
-def chunks(engine: AssistantsEngine) -> list[dict[str, Any]]:
-    return rows(engine, "SELECT * FROM chunks ORDER BY vector_store_id, file_id, idx")
-
-
-class Gate:
-    """Holds up whoever reads a file until it is opened."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Close the gate in front of the parser."""
-        self.begun = threading.Semaphore(0)
-        self.open = threading.Event()
-        read = Parser.read
-
-        def held(
-            parser: Parser, path: Path, filename: str, chunking: Chunking
-        ) -> ChunkedDocument:
-            self.begun.release()
-            assert self.open.wait(SOON)
-            return read(parser, path, filename, chunking)
-
-        monkeypatch.setattr(Parser, "read", held)
-
-    def reached(self) -> None:
-        """Wait until one more file is being read."""
-        assert self.begun.acquire(timeout=SOON)
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    gate = Gate(monkeypatch)
-    yield gate
-    gate.open.set()
+from langchain_assistants.retrieval.parser import Parser
 
 
 def test_files_are_indexed_and_found_the_broken_ones_apart(
@@ -151,9 +84,8 @@ def test_a_change_of_its_files_makes_a_store_another_version(
     store = engine.vector_stores.create(file_ids=[upload(engine, b"text")])
     ended(engine, store.id)
     # Made, attached, indexed.
-    assert [row["version"] for row in rows(engine, "SELECT * FROM vector_stores")] == [
-        3
-    ]
+    [row] = rows(engine, "SELECT version FROM vector_stores")
+    assert row["version"] == 3
 
 
 def test_equal_content_is_read_once(
@@ -267,186 +199,6 @@ def test_a_store_begun_without_vectors_stays_without(
     assert rows(other, "SELECT * FROM chunk_vectors") == []
 
 
-def test_a_cancelled_batch_is_not_indexed(
-    engine_factory: EngineFactory, gate: Gate
-) -> None:
-    engine = engine_factory()
-    store = engine.vector_stores.create()
-    files = [upload(engine, SENTENCE.encode() * n) for n in (1, 2, 3)]
-    batches = engine.vector_stores.file_batches
-    batch = batches.create(store.id, file_ids=files)
-    gate.reached()
-    assert batches.cancel(store.id, batch.id).status == "cancelled"
-    gate.open.set()
-    again = upload(engine, b"after")
-    engine.vector_stores.files.create(store.id, file_id=again)
-    statuses = {
-        file.status for id, file in ended(engine, store.id).items() if id != again
-    }
-    assert statuses == {"cancelled"}
-    assert {row["file_id"] for row in chunks(engine)} == {again}
-    assert batches.retrieve(store.id, batch.id).file_counts.cancelled == 3
-
-
-def test_a_file_that_is_attached_anew_is_indexed_as_it_was_asked_last(
-    engine_factory: EngineFactory, gate: Gate
-) -> None:
-    engine = engine_factory()
-    store = engine.vector_stores.create()
-    file_id = upload(engine, SENTENCE.encode() * 60)
-    files = engine.vector_stores.files
-    files.create(store.id, file_id=file_id)
-    gate.reached()
-    files.create(store.id, file_id=file_id, chunking_strategy=SMALL)
-    gate.reached()
-    gate.open.set()
-    file = ended(engine, store.id)[file_id]
-    assert file.to_dict()["chunking_strategy"] == SMALL
-    assert max(row["tokens"] for row in chunks(engine)) <= 100
-    files.create(store.id, file_id=file_id)
-    assert engine.vector_stores.search(store.id, query="lamp").data == []
-    ended(engine, store.id)
-    assert max(row["tokens"] for row in chunks(engine)) > 100
-
-
-@pytest.mark.parametrize("what", ["file", "file in the store", "store"])
-def test_what_is_deleted_meanwhile_leaves_nothing_behind(
-    engine_factory: EngineFactory, gate: Gate, what: str
-) -> None:
-    engine = engine_factory()
-    stores = engine.vector_stores
-    store = stores.create(file_ids=[upload(engine, SENTENCE.encode())])
-    [file] = stores.files.list(store.id)
-    gate.reached()
-    if what == "file":
-        engine.files.delete(file.id)
-    elif what == "store":
-        stores.delete(store.id)
-    else:
-        stores.files.delete(store.id, file.id)
-    gate.open.set()
-    indexed(engine, b"the next one")
-    assert [row["text"] for row in chunks(engine)] == ["the next one"]
-
-
-def test_an_engine_that_is_closed_gives_its_files_back(
-    engine_factory: EngineFactory, gate: Gate
-) -> None:
-    engine = engine_factory()
-    store = engine.vector_stores.create(file_ids=[upload(engine, SENTENCE.encode())])
-    gate.reached()
-    engine.close()
-    [row] = rows(engine, "SELECT * FROM vector_store_files")
-    assert (row["status"], row["attempt"], row["lease_until"], row["worker"]) == (
-        "in_progress",
-        0,
-        None,
-        None,
-    )
-    gate.open.set()
-    other = engine_factory.reopen()
-    assert [file.status for file in ended(other, store.id).values()] == ["completed"]
-
-
-def dead(engine: AssistantsEngine, attempt: int, until: float) -> None:
-    """Let the process that indexes the files have died."""
-    rows(
-        engine,
-        "UPDATE vector_store_files SET status = 'in_progress', worker = 'dead', "
-        "attempt = ?, lease_until = ?",
-        attempt,
-        until,
-    )
-
-
-def test_a_dead_process_is_followed_when_its_lease_is_over(
-    engine_factory: EngineFactory, clock: Clock, gate: Gate
-) -> None:
-    engine = engine_factory(clock=clock)
-    store = engine.vector_stores.create(file_ids=[upload(engine, SENTENCE.encode())])
-    gate.reached()
-    engine.close()
-    gate.open.set()
-    dead(engine, attempt=1, until=clock() + 5)
-    other = engine_factory.reopen(clock=clock)
-    with pytest.raises(TimeoutError):
-        other.vector_stores.wait(store.id, timeout=0)
-    clock.advance(5)
-    assert [file.status for file in ended(other, store.id).values()] == ["completed"]
-    [row] = rows(other, "SELECT * FROM vector_store_files")
-    assert row["attempt"] == 2
-
-
-def test_a_file_that_kills_its_workers_is_given_up(
-    engine_factory: EngineFactory, gate: Gate
-) -> None:
-    engine = engine_factory()
-    store = engine.vector_stores.create(file_ids=[upload(engine, SENTENCE.encode())])
-    gate.reached()
-    engine.close()
-    dead(engine, attempt=MAX_ATTEMPTS, until=0.0)
-    [file] = ended(engine_factory.reopen(), store.id).values()
-    assert file.last_error is not None
-    assert file.last_error.code == "server_error"
-    assert "begun 5 times" in file.last_error.message
-
-
-def test_an_engine_that_does_not_recover_leaves_the_files_of_others(
-    engine_factory: EngineFactory, gate: Gate
-) -> None:
-    engine = engine_factory()
-    store = engine.vector_stores.create(file_ids=[upload(engine, SENTENCE.encode())])
-    gate.reached()
-    engine.close()
-    other = engine_factory.reopen(recover=False)
-    with pytest.raises(TimeoutError):
-        other.vector_stores.wait(store.id, timeout=1.2)  # two beats of the heart
-
-
-def test_a_worker_renews_its_lease(
-    engine_factory: EngineFactory, clock: Clock, gate: Gate
-) -> None:
-    engine = engine_factory(clock=clock, settings=Settings(lease=0.05))
-    store = engine.vector_stores.create(file_ids=[upload(engine, SENTENCE.encode())])
-    gate.reached()
-    [before] = rows(engine, "SELECT * FROM vector_store_files")
-    clock.advance(100)
-    while True:
-        [row] = rows(engine, "SELECT * FROM vector_store_files")
-        if row["lease_until"] > before["lease_until"]:
-            break
-    assert row["lease_until"] == pytest.approx(clock() + 0.05)
-    gate.open.set()
-    assert [file.status for file in ended(engine, store.id).values()] == ["completed"]
-
-
-def test_a_disk_that_is_full_is_waited_for(
-    engine_factory: EngineFactory,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    engine = engine_factory(clock=clock)
-    put, full = index.put, threading.Event()
-
-    def refused(*args: Any, **options: Any) -> Any:
-        if not full.is_set():
-            full.set()
-            raise StorageError("The disk is full.")
-        return put(*args, **options)
-
-    monkeypatch.setattr(index, "put", refused)
-    with caplog.at_level(logging.WARNING, ingesting.__name__):
-        store = engine.vector_stores.create(file_ids=[upload(engine, b"text")])
-        assert full.wait(SOON)
-        with pytest.raises(TimeoutError):
-            engine.vector_stores.wait(store.id, timeout=0.1)
-        clock.advance(60)
-        [file] = ended(engine, store.id).values()
-    assert file.status == "completed"
-    assert [record.message for record in caplog.records] == ["file_index_delayed"]
-
-
 def test_a_process_without_work_is_ended(
     engine_factory: EngineFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,117 +226,3 @@ def test_no_connection_is_opened_to_index(
     )
     assert {file.status for file in ended(engine, store.id).values()} == {"completed"}
     assert len(engine.vector_stores.search(store.id, query="lamp").data) == 2
-
-
-def attached(file_id: str, tool: str = "file_search") -> dict[str, Any]:
-    return {"file_id": file_id, "tools": [{"type": tool}]}
-
-
-def store_of(engine: AssistantsEngine, thread_id: str) -> str:
-    resources = engine.threads.retrieve(thread_id).to_dict()["tool_resources"]
-    [store_id] = resources["file_search"]["vector_store_ids"]
-    return str(store_id)
-
-
-def test_the_files_of_messages_join_a_store_of_the_thread(
-    do: Do, engine_factory: EngineFactory, clock: Clock
-) -> None:
-    engine = engine_factory(clock=clock)
-    one, two, three = (upload(engine, f"text {n}".encode()) for n in range(3))
-    message = {"role": "user", "content": "Hi", "attachments": [attached(one)]}
-    thread = do(engine.threads.create, messages=[message])
-    store_id = thread.tool_resources.file_search.vector_store_ids[0]
-    assert store_of(engine, thread.id) == store_id
-    store = engine.vector_stores.retrieve(store_id)
-    assert store.expires_at == int(clock()) + 7 * 86_400
-    do(
-        engine.messages.create,
-        thread.id,
-        role="user",
-        content="And these",
-        attachments=[attached(two), attached(one), attached(three, "code_interpreter")],
-    )
-    assert store_of(engine, thread.id) == store_id
-    files = ended(engine, store_id)
-    assert {id: file.status for id, file in files.items()} == {
-        one: "completed",
-        two: "completed",
-    }
-    with pytest.raises(NotFoundError, match="file-none"):
-        do(
-            engine.messages.create,
-            thread.id,
-            role="user",
-            content="x",
-            attachments=[attached("file-none")],
-        )
-    assert len(engine.messages.list(thread.id).data) == 2
-
-
-def test_a_message_on_a_thread_without_a_store_makes_one(
-    engine_factory: EngineFactory, clock: Clock
-) -> None:
-    engine = engine_factory(clock=clock)
-    file_id = upload(engine, b"text")
-    thread = engine.threads.create(
-        tool_resources={"code_interpreter": {"file_ids": [file_id]}}
-    )
-    add = {"role": "user", "content": "x", "attachments": [attached(file_id)]}
-    engine.messages.create(thread.id, **add)
-    first = store_of(engine, thread.id)
-    resources = engine.threads.retrieve(thread.id).to_dict()["tool_resources"]
-    assert resources["code_interpreter"] == {"file_ids": [file_id]}
-    # In place of one that has expired, or is gone, comes another.
-    clock.advance(8 * 86_400)
-    engine.messages.create(thread.id, **add)
-    second = store_of(engine, thread.id)
-    engine.vector_stores.delete(second)
-    engine.messages.create(thread.id, **add)
-    assert len({first, second, store_of(engine, thread.id)}) == 3
-
-
-def test_the_messages_of_a_run_bring_their_files_along(
-    engine_factory: EngineFactory,
-) -> None:
-    engine = engine_factory(["Hello", "Hello again"])
-    assistant = engine.assistants.create(model="m")
-    file_id = upload(engine, b"text")
-    message: Any = {"role": "user", "content": "x", "attachments": [attached(file_id)]}
-    run = engine.runs.create_with_thread(
-        assistant_id=assistant.id, thread={"messages": [message]}
-    )
-    engine.runs.wait(run.id)
-    assert list(ended(engine, store_of(engine, run.thread_id))) == [file_id]
-    other = upload(engine, b"other")
-    message["attachments"] = [attached(other)]
-    run = engine.runs.create(
-        run.thread_id, assistant_id=assistant.id, additional_messages=[message]
-    )
-    engine.runs.wait(run.id)
-    assert set(ended(engine, store_of(engine, run.thread_id))) == {file_id, other}
-
-
-def test_an_assistants_new_store_is_indexed(engine_factory: EngineFactory) -> None:
-    engine = engine_factory()
-    assistant = engine.assistants.create(
-        model="m",
-        tool_resources={
-            "file_search": {"vector_stores": [{"file_ids": [upload(engine, b"text")]}]}
-        },
-    )
-    resources = assistant.to_dict()["tool_resources"]
-    [store_id] = resources["file_search"]["vector_store_ids"]
-    assert [file.status for file in ended(engine, store_id).values()] == ["completed"]
-
-
-def test_who_waits_for_a_store_is_told_when_it_takes_too_long(
-    do: Do, engine_factory: EngineFactory, gate: Gate
-) -> None:
-    engine = engine_factory()
-    store = engine.vector_stores.create(file_ids=[upload(engine, b"text")])
-    with pytest.raises(TimeoutError):
-        do(engine.vector_stores.wait, store.id, 0.01)
-    gate.open.set()
-    assert do(engine.vector_stores.wait, store.id, SOON).file_counts.completed == 1
-    with pytest.raises(NotFoundError):
-        do(engine.vector_stores.wait, "vs_none")
