@@ -39,6 +39,11 @@ from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
 from langchain_assistants.errors import not_available
 from langchain_assistants.retrieval.embedder import Embedder
+from langchain_assistants.retrieval.outside import (
+    MakeStore,
+    OutsideStores,
+    function_of,
+)
 from langchain_assistants.retrieval.search import ChunkSearch
 from langchain_assistants.settings import Settings
 
@@ -73,7 +78,9 @@ class AssistantsEngine:
         reranker: Reorders the best 50 results of a file search: a LangChain
             `BaseDocumentCompressor`.
         interpreter: For the code interpreter; not available yet.
-        retrieval: For file search; not available yet.
+        retrieval: `make_store(vector_store_id)`, or where it is, as
+            `"mypackage.module:make_store"`: makes the LangChain VectorStore or
+            retriever that file search asks in place of its own index.
         settings: Limits and defaults; None: from the environment.
         recover: Whether to take over runs of processes that died.
         clock: Returns seconds since the epoch.
@@ -111,18 +118,14 @@ class AssistantsEngine:
         embeddings: str | Embeddings | None = None,
         reranker: BaseDocumentCompressor | None = None,
         interpreter: object | None = None,
-        retrieval: object | None = None,
+        retrieval: str | MakeStore | None = None,
         settings: Settings | None = None,
         recover: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open the database, migrating it if it is older."""
-        for name, value in (
-            ("interpreter", interpreter),
-            ("retrieval", retrieval),
-        ):
-            if value is not None:
-                raise not_available(f"AssistantsEngine({name}=...)")
+        if interpreter is not None:
+            raise not_available("AssistantsEngine(interpreter=...)")
         self.settings = settings if settings is not None else Settings()
         self.recover = recover
         self._closed = False
@@ -135,13 +138,15 @@ class AssistantsEngine:
             model_fallbacks, lambda name: models.resolve(name, {})
         )
         embedder = None if embeddings is None else Embedder(embeddings)
+        make_store = None if retrieval is None else function_of(retrieval)
         self.database = open_database(self.url, self.settings)
+        outside = make_store and OutsideStores(make_store, self.database)
         self._workplace = Workplace(
             self.database,
             self.settings,
             clock,
             open_blobs(self.url),
-            ChunkSearch(self.database, embedder, reranker),
+            ChunkSearch(self.database, embedder, reranker, outside),
         )
         saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
         graphs = RunGraphs(

@@ -25,7 +25,7 @@ from langchain_assistants.storage.database import (
 )
 from langchain_assistants.storage.tables import chunk_vectors, chunks, vector_stores
 
-BYTES_A_DIMENSION = 2
+_BYTES_A_NUMBER = 2
 
 _in_store = chunks.c.vector_store_id == param("store_id")
 _of_file = (_in_store, chunks.c.file_id == param("file_id"))
@@ -207,7 +207,7 @@ def _claim(
     Raises:
         InvalidRequestError: It was another embedding model.
     """
-    sizes = {len(chunk.vector or b"") // BYTES_A_DIMENSION for chunk in chunks}
+    sizes = {len(chunk.vector or b"") // _BYTES_A_NUMBER for chunk in chunks}
     known = store["embedding_model"], store["embedding_dimensions"]
     if known == (None, None) and len(sizes) == 1:
         yield _EMBEDDED(id=store["id"], model=model or "", dimensions=sizes.pop())

@@ -451,7 +451,7 @@ chunk_vectors = Table(
     "chunk_vectors",
     metadata,
     Column("chunk_id", Integer, primary_key=True),
-    # Of length 1, as little-endian half floats.
+    # Of length 1, as little-endian integers of 16 bits; see `retrieval.vectors`.
     Column("vector", LargeBinary, nullable=False),
 )
 
