@@ -121,7 +121,8 @@ def test_filters_thresholds_and_tenants_hold_outside_too(
     assert len(library.search(both)) == 2
     reset = {"type": "eq", "key": "n", "value": "reset.txt"}
     assert library.texts(both, filters=reset) == [RESET]
-    assert library.texts("reset", ranking_options={"score_threshold": 0.99}) == [RESET]
+    least = {"score_threshold": 0.99}
+    assert library.texts("reset the machine", ranking_options=least) == [RESET]
     assert library.texts([" ", ""]) == []
     with pytest.raises(NotFoundError):
         engine.for_tenant("another").vector_stores.search(library.id, query="reset")

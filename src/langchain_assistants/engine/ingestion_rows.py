@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, exists, or_, select, text, update
+from sqlalchemy import and_, exists, null, or_, select, text, update
 
 from langchain_assistants.retrieval import index
 from langchain_assistants.retrieval.chunking import Chunking
@@ -85,12 +85,11 @@ _RENEW = Statement(
 )
 _held = and_(table.c.seq == param("seq"), table.c.worker == param("worker"), TO_INDEX)
 _HELD = Statement(select(table.c.seq).where(_held))
+# A None would become a parameter of the column's name: the one in `_held`.
+_ended: dict[str, Any] = {"worker": null(), "lease_until": null()}
 _GIVE_BACK = Statement(
-    update(table)
-    .where(_held)
-    .values(worker=None, attempt=table.c.attempt - 1, lease_until=None)
+    update(table).where(_held).values(_ended | {"attempt": table.c.attempt - 1})
 )
-_ended: dict[str, Any] = {"worker": None, "lease_until": None}
 _COMPLETE = Statement(
     update(table)
     .where(_held)
