@@ -10,15 +10,22 @@ if TYPE_CHECKING:
         E2BCodeInterpreterTool,
         E2BDataAnalysisTool,
     )
+    from langchain_assistants.tools.file_search import FileSearchTool
     from langchain_assistants.tools.web_search import WebSearchTool
 
 _HOMES = {
     "E2BCodeInterpreterTool": "e2b",
     "E2BDataAnalysisTool": "e2b",
+    "FileSearchTool": "file_search",
     "WebSearchTool": "web_search",
 }
 
-__all__ = ["E2BCodeInterpreterTool", "E2BDataAnalysisTool", "WebSearchTool"]
+__all__ = [
+    "E2BCodeInterpreterTool",
+    "E2BDataAnalysisTool",
+    "FileSearchTool",
+    "WebSearchTool",
+]
 
 
 def __getattr__(name: str) -> Any:
