@@ -60,9 +60,9 @@ async def test_the_model_is_told_that_nothing_is_kept() -> None:
 
 
 def test_an_interpreter_or_a_session_is_needed_and_not_both() -> None:
-    with pytest.raises(ConfigurationError, match="an interpreter .* or a session"):
+    with pytest.raises(ConfigurationError, match="an interpreter"):
         CodeInterpreterTool()
-    with pytest.raises(ConfigurationError, match="an interpreter .* or a session"):
+    with pytest.raises(ConfigurationError, match="an interpreter"):
         CodeInterpreterTool("e2b", session=E2BSession())
     with pytest.raises(ConfigurationError, match="no interpreter 'docker'"):
         CodeInterpreterTool("docker")
