@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar, cast
-from weakref import WeakSet
 
 from langchain_assistants.errors import ConfigurationError, InterpreterError
 from langchain_assistants.interpreters.base import (
@@ -83,6 +82,7 @@ class E2BSession:
         idle_seconds: int = 1200,
         pause: bool = False,
         home: str = HOME,
+        held: set[E2BSession] | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -98,6 +98,7 @@ class E2BSession:
             pause: Let E2B pause it then instead of ending it: the next use goes on
                 with it, from any process. A paused sandbox stays until `close`.
             home: The folder of the code; another than E2B's own is made.
+            held: Where the session is found while it has a sandbox.
 
         Raises:
             ConfigurationError: The SDK is not installed.
@@ -113,6 +114,7 @@ class E2BSession:
         self._idle_seconds = idle_seconds
         self._pauses = pause
         self.home = home
+        self._held = set() if held is None else held
         self._sandbox: AsyncSandbox | None = None
         self._expires = 0.0
         self._starts = Turns()
@@ -225,6 +227,7 @@ class E2BSession:
         if not self._pauses:
             return await self.close()
         self._sandbox = None
+        self._held.discard(self)
         await self._asking(AsyncSandbox.pause(id, api_key=self._api_key))
 
     async def _connected(self) -> AsyncSandbox:
@@ -235,6 +238,7 @@ class E2BSession:
                 sandbox = await self._asking(self._open())
                 self._sandbox, self._id = sandbox, sandbox.sandbox_id
                 self._expires = time.monotonic() + self._idle_seconds
+                self._held.add(self)
             return self._sandbox
 
     async def _open(self) -> AsyncSandbox:
@@ -314,6 +318,7 @@ class E2BSession:
     def _forget(self) -> None:
         self._state_lost = self._state_lost or self._id is not None
         self._sandbox, self._id, self._unsettled = None, None, False
+        self._held.discard(self)
 
     async def _asking(self, answer: Awaitable[T]) -> T:
         """Await the SDK and put its errors into ours.
@@ -403,6 +408,7 @@ class E2BInterpreter:
     ) -> None:
         """Keep what every session is made with; see `E2BSession`."""
         self._api_key = api_key
+        self._held: set[E2BSession] = set()
         self._make = partial(
             E2BSession,
             api_key=api_key,
@@ -413,9 +419,8 @@ class E2BInterpreter:
             idle_seconds=idle_seconds,
             pause=pause,
             home=home,
+            held=self._held,
         )
-        self._pauses = pause
-        self._sessions: WeakSet[E2BSession] = WeakSet()
 
     def session(self, session_id: str | None = None) -> E2BSession:
         """Return a new session, or that of a sandbox, whichever process started it.
@@ -423,9 +428,7 @@ class E2BInterpreter:
         Raises:
             ConfigurationError: The SDK is not installed.
         """
-        session = self._make(sandbox_id=session_id)
-        self._sessions.add(session)
-        return session
+        return self._make(sandbox_id=session_id)
 
     def check(self) -> list[str]:
         """Look for the SDK and a key; E2B is not asked."""
@@ -439,7 +442,7 @@ class E2BInterpreter:
     async def aclose(self) -> None:
         """End the sandboxes of this provider's sessions, or pause them."""
         failures = await asyncio.gather(
-            *(session.release() for session in list(self._sessions)),
+            *(session.release() for session in list(self._held)),
             return_exceptions=True,
         )
         for failure in failures:

@@ -105,15 +105,13 @@ async def test_the_end_of_the_provider_is_that_of_its_sandboxes_or_a_pause(
     emulator: E2BEmulator, pause: bool
 ) -> None:
     provider = E2BInterpreter(pause=pause)
-    sessions = [provider.session() for _ in range(2)]
-    for session in sessions:
-        await session.start()
+    started = [await provider.session().start() for _ in range(2)]
     elsewhere = await E2BSession().start()
     unused = provider.session(elsewhere)
     await provider.aclose()
     await provider.aclose()
     left = {id: one.paused for id, one in emulator.sandboxes.items()}
-    kept = {str(one.id): True for one in sessions} if pause else {}
+    kept = dict.fromkeys(started, True) if pause else {}
     assert left == {elsewhere: False, **kept}
     await unused.close()
     assert elsewhere not in emulator.sandboxes
