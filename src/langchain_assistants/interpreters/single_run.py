@@ -52,7 +52,7 @@ def main(folder: str, request: str, events: str, stop: str) -> None:
             for line in worker.lines():
                 left -= len(line)
                 done = line.startswith(b'{"type": "done"')
-                if left >= 0 or done:
+                if line and (left >= 0 or done):
                     told.write(line + b"\n")
                 now = time.monotonic()
                 if done or now > kill_at:
