@@ -123,6 +123,18 @@ def _parser() -> argparse.ArgumentParser:
         help="tools for assistants whose entry says run_on: engine; may be repeated",
     )
     serve.add_argument(
+        "--interpreter",
+        metavar="NAME",
+        help="where the code interpreter executes code: local (a jail on this "
+        "machine) or e2b (default: nowhere)",
+    )
+    serve.add_argument(
+        "--embeddings",
+        metavar="NAME",
+        help="vectors for file search besides words, such as "
+        "openai:text-embedding-3-small (default: words alone)",
+    )
+    serve.add_argument(
         "--strict-beta-header",
         action="store_true",
         help="refuse requests without OpenAI-Beta: assistants=v2, as the original",
@@ -228,6 +240,8 @@ def _serve(options: argparse.Namespace) -> int:
         database=options.database,
         model_map=options.model_map,
         tools=options.tools,
+        interpreter=options.interpreter,
+        embeddings=options.embeddings,
         strict_beta_header=options.strict_beta_header,
         cors_origins=options.cors_origin,
         drain_seconds=options.drain,

@@ -64,6 +64,14 @@ class Settings(BaseModel):
     """Keep every checkpoint of every run instead of none after its end."""
     max_file_bytes: int = Field(default=512 * 2**20, ge=0)
     """Bytes that an uploaded file may have; one that arrives in parts up to 8 GB."""
+    interpreter_timeout: float = Field(default=120.0, gt=0)
+    """Seconds that one execution of the code interpreter may take."""
+    interpreter_idle: float = Field(default=1200.0, gt=0)
+    """A thread's interpreter session is closed when it was not used for so long."""
+    interpreter_lifetime: float = Field(default=3600.0, gt=0)
+    """The longest that a session lives; the next execution begins another."""
+    max_interpreters: int = Field(default=8, ge=1)
+    """Sessions that live at once; the one not used for longest makes room."""
     thread_ttl: float | None = Field(default=None, gt=0)
     """Delete threads so long after their newest message or run; None: never."""
 

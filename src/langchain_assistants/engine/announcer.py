@@ -5,10 +5,10 @@ Without a listener nothing is built. What is true of the run is not decided here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from langchain_assistants.engine.call_types import CallType, begun
 from langchain_assistants.engine.drafts import MessageDraft
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.run_rows import to_run
@@ -71,11 +71,36 @@ class Announcer:
         """Tell a message's final status."""
         self.emit(f"thread.message.{message.status}", message)  # type: ignore[arg-type]
 
-    def text(self, message_id: str, piece: str, *, first: bool) -> None:
-        """Tell a piece of text; the first one carries the empty annotations."""
+    def text(
+        self,
+        message_id: str,
+        piece: str,
+        annotations: list[dict[str, Any]] | None,
+        index: int = 0,
+    ) -> None:
+        """Tell a piece of text and the annotations it brings.
+
+        Args:
+            message_id: The message.
+            piece: The text.
+            annotations: Each with its `index`; an empty list with the first piece.
+            index: The place of the part of content.
+        """
         if self._log is not None:
-            delta = partial(_text_delta, message_id, piece, first)
+            delta = partial(_text_delta, message_id, piece, annotations, index)
             self._log.emit("thread.message.delta", delta)
+
+    def picture(self, message_id: str, index: int, file_id: str) -> None:
+        """Tell of a picture in a message."""
+        if self._log is not None:
+            part = {
+                "index": index,
+                "type": "image_file",
+                "image_file": {"file_id": file_id},
+            }
+            self._log.emit(
+                "thread.message.delta", partial(_message_delta, message_id, part)
+            )
 
     def refusal(self, message_id: str, piece: str) -> None:
         """Tell a refusal."""
@@ -84,28 +109,34 @@ class Announcer:
             delta = partial(_message_delta, message_id, part)
             self._log.emit("thread.message.delta", delta)
 
-    def call_begun(self, step_id: str, index: int, call_id: str, name: str) -> None:
-        """Tell of a function call; id and name are told once."""
+    def call_begun(
+        self, step_id: str, index: int, call_id: str, kind: CallType, name: str
+    ) -> None:
+        """Tell of a call; id and name are told once."""
         if self._log is not None:
-            function = {"name": name, "arguments": ""}
-            delta = partial(_call_delta, step_id, index, function, id=call_id)
+            first = begun(kind, name)
+            delta = partial(_call_delta, step_id, index, kind, first, id=call_id)
             self._log.emit("thread.run.step.delta", delta)
 
-    def call_arguments(self, step_id: str, index: int, piece: str) -> None:
-        """Tell a piece of a call's arguments."""
+    def call(
+        self, step_id: str, index: int, kind: CallType, piece: dict[str, Any]
+    ) -> None:
+        """Tell what is new in a call: of its arguments, its code or its outputs."""
         if self._log is not None:
-            delta = partial(_call_delta, step_id, index, {"arguments": piece})
+            delta = partial(_call_delta, step_id, index, kind, piece)
             self._log.emit("thread.run.step.delta", delta)
 
 
 # A delta is validated as a whole: built object by object it costs three times that.
 
 
-def _text_delta(message_id: str, piece: str, first: bool) -> MessageDelta:
+def _text_delta(
+    message_id: str, piece: str, annotations: list[dict[str, Any]] | None, index: int
+) -> MessageDelta:
     text: dict[str, Any] = {"value": piece}
-    if first:
-        text["annotations"] = []
-    return _message_delta(message_id, {"index": 0, "type": "text", "text": text})
+    if annotations is not None:
+        text["annotations"] = annotations
+    return _message_delta(message_id, {"index": index, "type": "text", "text": text})
 
 
 def _message_delta(message_id: str, part: dict[str, Any]) -> MessageDelta:
@@ -113,22 +144,10 @@ def _message_delta(message_id: str, part: dict[str, Any]) -> MessageDelta:
 
 
 def _call_delta(
-    step_id: str, index: int, function: dict[str, Any], **begun: str
+    step_id: str, index: int, kind: CallType, piece: dict[str, Any], **begun: str
 ) -> RunStepDelta:
-    call = {"index": index, "type": "function", "function": function, **begun}
+    call = {"index": index, "type": kind, kind: piece, **begun}
     details = {"type": "tool_calls", "tool_calls": [call]}
     return RunStepDelta.model_validate(
         {"id": step_id, "delta": {"step_details": details}}
     )
-
-
-def function_call(
-    call_id: str, name: str, arguments: str, output: str | None = None
-) -> dict[str, Any]:
-    """Return a function call as a step's details hold it."""
-    function: Mapping[str, Any] = {
-        "name": name,
-        "arguments": arguments,
-        "output": output,
-    }
-    return {"id": call_id, "type": "function", "function": function}

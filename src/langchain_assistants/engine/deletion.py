@@ -16,6 +16,7 @@ from langchain_assistants.storage.database import (
     param,
 )
 from langchain_assistants.storage.tables import (
+    interpreter_sessions,
     run_checkpoints,
     run_steps,
     runs,
@@ -49,6 +50,11 @@ _DELETE_OUTPUTS = Statement(
 )
 _DELETE_CHECKPOINTS = Statement(
     delete(run_checkpoints).where(run_checkpoints.c.thread_id == param("thread_id"))
+)
+_DELETE_SESSION = Statement(
+    delete(interpreter_sessions).where(
+        interpreter_sessions.c.thread_id == param("thread_id")
+    )
 )
 _DELETE_STEPS = Statement(
     delete(run_steps).where(
@@ -104,6 +110,7 @@ def delete_thread(thread_id: str) -> Transaction[None]:
     yield from delete_messages(thread_id)
     yield _DELETE_OUTPUTS(thread_id=thread_id)
     yield _DELETE_CHECKPOINTS(thread_id=thread_id)
+    yield _DELETE_SESSION(thread_id=thread_id)
     left: str | None = thread_id
     while left is not None:
         yield _DELETE_STEPS(thread_id=left)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from langchain_assistants.engine.exhibits import Shown
 from langchain_assistants.engine.message_rows import PREFIX as MESSAGE_PREFIX
 from langchain_assistants.engine.message_rows import NewMessage
 from langchain_assistants.engine.step_rows import PREFIX as STEP_PREFIX
@@ -21,6 +22,8 @@ class MessageDraft:
 
     Attributes:
         step: Its message_creation step.
+        shown: What it carries besides its text.
+        annotations: Of its text.
         source_id: Id of the LangChain message it is made of.
         reason: Why it will stay incomplete, where that is known before the run ends.
     """
@@ -35,12 +38,18 @@ class MessageDraft:
     text: str = ""
     refusal: str | None = None
     reason: str | None = None
+    shown: Shown = field(default_factory=Shown.nothing)
+    annotations: Sequence[Mapping[str, Any]] = ()
 
     def content(self) -> list[dict[str, Any]]:
         """Return the content parts so far."""
-        parts: list[dict[str, Any]] = []
+        parts: list[dict[str, Any]] = [
+            {"type": "image_file", "image_file": {"file_id": file_id}}
+            for file_id in self.shown.pictures
+        ]
         if self.text:
-            value = {"value": storable(self.text), "annotations": []}
+            annotations = list(self.annotations)
+            value = {"value": storable(self.text), "annotations": annotations}
             parts.append({"type": "text", "text": value})
         if self.refusal:
             parts.append({"type": "refusal", "refusal": self.refusal})
@@ -57,6 +66,7 @@ class MessageDraft:
             id=self.id,
             role="assistant",
             content=to_json(self.content()),
+            attachments=to_json(self.shown.attachments) if self.shown.files else None,
             status="completed" if reason is None else "incomplete",
             assistant_id=self.assistant_id,
             run_id=self.run_id,
@@ -87,6 +97,7 @@ class MessageDraft:
         status: Literal["in_progress", "incomplete", "completed"],
         **fields: Any,
     ) -> Message:
+        fields["attachments"] = self.shown.attachments
         return Message(
             id=self.id,
             created_at=int(self.created_at),
@@ -95,7 +106,6 @@ class MessageDraft:
             role="assistant",
             assistant_id=self.assistant_id,
             run_id=self.run_id,
-            attachments=[],
             metadata={},
             **fields,
         )
@@ -113,7 +123,7 @@ class Drafts:
     steps: int = 0
     call_ids: set[str] = field(default_factory=set)
 
-    def message(self) -> MessageDraft:
+    def message(self, shown: Shown) -> MessageDraft:
         """Begin a message with its step."""
         message_id = self.workplace.new_id(MESSAGE_PREFIX)
         created = {"message_id": message_id}
@@ -128,6 +138,7 @@ class Drafts:
             self.assistant_id,
             step,
             step.created_at,
+            shown=shown,
         )
 
     def tool_calls(self) -> StepDraft:

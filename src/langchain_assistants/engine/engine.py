@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import make_url
 
 from langchain_assistants.engine.api_keys import ApiKeys
+from langchain_assistants.engine.code_interpreter import CodeInterpreter
 from langchain_assistants.engine.conductor import Conductor
 from langchain_assistants.engine.diagnosis import Diagnosis
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.doctor import examine
+from langchain_assistants.engine.driver import Driver
 from langchain_assistants.engine.executor import Executor
+from langchain_assistants.engine.file_search import FileSearch
 from langchain_assistants.engine.heartbeat import Heartbeat
+from langchain_assistants.engine.hosted import HostedTools
 from langchain_assistants.engine.location import (
     IN_MEMORY,
     open_blobs,
@@ -30,17 +34,23 @@ from langchain_assistants.engine.location import (
 from langchain_assistants.engine.models import ChatModelFactory, Models, fallbacks
 from langchain_assistants.engine.offloading import Offloading
 from langchain_assistants.engine.ownership import Ownership
-from langchain_assistants.engine.portal import Portal, blocking
+from langchain_assistants.engine.portal import Portal, await_apart, blocking
 from langchain_assistants.engine.run_graph import RunGraphs
 from langchain_assistants.engine.run_saver import RunSaver
 from langchain_assistants.engine.tenant import TenantResources
+from langchain_assistants.engine.thread_interpreters import ThreadInterpreters
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
 from langchain_assistants.errors import not_available
+from langchain_assistants.interpreters.base import InterpreterProvider
+from langchain_assistants.interpreters.choice import find_provider
+from langchain_assistants.retrieval.embedder import Embedder
+from langchain_assistants.retrieval.search import ChunkSearch
 from langchain_assistants.settings import Settings
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
+    from langchain_core.documents import BaseDocumentCompressor
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models.chat_models import BaseChatModel
 
@@ -63,8 +73,13 @@ class AssistantsEngine:
         tools: Engine tools; they serve an assistant's tool entry that carries
             `"run_on": "engine"` (extension).
         middleware: LangChain agent middleware around every run.
-        embeddings: For file search; not available yet.
-        interpreter: For the code interpreter; not available yet.
+        embeddings: Makes vectors for file search: LangChain's Embeddings, or a name
+            as `"openai:text-embedding-3-small"`. None: words alone are compared, and
+            nothing leaves the machine.
+        reranker: Reorders the best 50 results of a file search: a LangChain
+            `BaseDocumentCompressor`.
+        interpreter: Where the code interpreter executes code: "local", "e2b", or a
+            provider; None: runs that need it fail.
         retrieval: For file search; not available yet.
         settings: Limits and defaults; None: from the environment.
         recover: Whether to take over runs of processes that died.
@@ -101,18 +116,15 @@ class AssistantsEngine:
         tools: Sequence[ToolLike] = (),
         middleware: Sequence[AgentMiddleware[Any, Any]] = (),
         embeddings: str | Embeddings | None = None,
-        interpreter: object | None = None,
+        reranker: BaseDocumentCompressor | None = None,
+        interpreter: str | InterpreterProvider | None = None,
         retrieval: object | None = None,
         settings: Settings | None = None,
         recover: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open the database, migrating it if it is older."""
-        for name, value in (
-            ("embeddings", embeddings),
-            ("interpreter", interpreter),
-            ("retrieval", retrieval),
-        ):
+        for name, value in (("retrieval", retrieval),):
             if value is not None:
                 raise not_available(f"AssistantsEngine({name}=...)")
         self.settings = settings if settings is not None else Settings()
@@ -123,12 +135,18 @@ class AssistantsEngine:
         self._offloading = Offloading()
         own_tools = Implementations(tools, self._offloading)
         models = Models(chat_model, model_map or {}, self._offloading)
+        provider = find_provider(interpreter)
         fallback_models = fallbacks(
             model_fallbacks, lambda name: models.resolve(name, {})
         )
+        embedder = None if embeddings is None else Embedder(embeddings)
         self.database = open_database(self.url, self.settings)
         self._workplace = Workplace(
-            self.database, self.settings, clock, open_blobs(self.url)
+            self.database,
+            self.settings,
+            clock,
+            open_blobs(self.url),
+            ChunkSearch(self.database, embedder, reranker),
         )
         saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
         graphs = RunGraphs(
@@ -137,16 +155,18 @@ class AssistantsEngine:
             fallback_models,
             self.settings,
         )
+        hosted: dict[str, HostedTools] = {"file_search": FileSearch(self._workplace)}
+        self._interpreters = None
+        if provider is not None:
+            self._interpreters = ThreadInterpreters(self._workplace, provider)
+            hosted["code_interpreter"] = CodeInterpreter(
+                self._workplace, self._interpreters
+            )
+        driver = Driver(self._workplace, models, graphs, saver, own_tools, hosted)
         ownership = Ownership(f"worker_{uuid.uuid4().hex}", self.settings.lease, clock)
         self._conductor = Conductor(
             self._workplace,
-            Executor(
-                self._workplace,
-                models,
-                graphs,
-                saver,
-                own_tools,
-            ),
+            Executor(self._workplace, driver, saver, own_tools),
             InProcessDispatcher(
                 self._workplace.portal, self.settings.max_concurrent_runs
             ),
@@ -167,7 +187,7 @@ class AssistantsEngine:
             ownership,
             self._conductor,
             recover=recover,
-            tools=own_tools.names,
+            tools=own_tools.names | hosted.keys(),
         )
         self._heartbeat.start()
 
@@ -270,6 +290,8 @@ class AssistantsEngine:
         self._heartbeat.stop()  # first, or it takes over what nobody executes here
         self._workplace.portal.stop()
         self._conductor.close()
+        if self._interpreters is not None:
+            await_apart(self._interpreters.aclose)
         self._offloading.close()
         self.database.close()
         self._workplace.blobs.close()

@@ -10,6 +10,7 @@ from sqlalchemy import delete, exists, insert, or_, select
 from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.resource import required_row
 from langchain_assistants.errors import NotFoundError
+from langchain_assistants.retrieval import index
 from langchain_assistants.storage.blobs import Stored
 from langchain_assistants.storage.database import (
     Row,
@@ -39,6 +40,14 @@ _INSERT = Statement(
 _BY_ID = Statement(select(table).where(table.c.id == param("id"), *_owned))
 _ABSENT = Statement(
     select(_asked.c.value).where(~exists().where(table.c.id == _asked.c.value, *_owned))
+)
+_FILES = Statement(
+    select(table).join(_asked, table.c.id == _asked.c.value).where(*_owned)
+)
+_STORES = Statement(
+    select(vector_store_files.c.vector_store_id).where(
+        vector_store_files.c.file_id == param("id")
+    )
 )
 _STORES_CHANGED = Statement(
     vector_stores.update()
@@ -122,8 +131,26 @@ def require_files(ids: Iterable[str], tenant: str, now: float) -> Transaction[No
         raise NotFoundError.for_id(KIND, rows[0]["value"])
 
 
+def file_rows(
+    ids: Iterable[str], tenant: str, now: float
+) -> Transaction[dict[str, Row]]:
+    """Return the rows of those of these files that are there, by id."""
+    rows = yield _FILES(ids=to_json(list(ids)), tenant=tenant, now=now)
+    return {row["id"]: row for row in rows}
+
+
+def filenames(
+    ids: Iterable[str], tenant: str, now: float
+) -> Transaction[dict[str, str]]:
+    """Return the names of those of these files that are there, by id."""
+    rows = yield from file_rows(ids, tenant, now)
+    return {file_id: row["filename"] for file_id, row in rows.items()}
+
+
 def delete_file(file_id: str) -> Transaction[None]:
     """Delete a file, and take it out of every vector store."""
+    for row in (yield _STORES(id=file_id)):
+        yield from index.remove_file(row["vector_store_id"], file_id)
     yield _STORES_CHANGED(id=file_id)
     yield _DETACH(id=file_id)
     yield _DELETE(id=file_id)

@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 
 from langchain_assistants.engine.file_contents import (
     FileInput,
+    NamedContent,
     named_content,
     read_in_pieces,
     required,
@@ -26,6 +27,7 @@ from langchain_assistants.engine.file_rows import (
 from langchain_assistants.engine.listing import Slice
 from langchain_assistants.engine.portal import blocking
 from langchain_assistants.engine.resource import ObjectList, Resource, read_slice
+from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.storage.blobs import OpenBlob
 from langchain_assistants.storage.database import Row, Transaction
@@ -92,24 +94,7 @@ class Files(Resource):
         required(file, "file")
         named = named_content(file)
         validate(FileNames, {"filename": named.filename, "mime_type": named.mime_type})
-        place, file_id = self._workplace, self._workplace.new_id(PREFIX)
-        limit = place.settings.max_file_bytes
-        async with read_in_pieces(named.content) as pieces:
-            stored = await place.blobs.store(file_id, pieces, limit=limit)
-        columns = new_file_columns(
-            body,
-            stored,
-            id=file_id,
-            tenant=self._tenant,
-            filename=named.filename,
-            mime_type=named.mime_type,
-            now=place.clock(),
-        )
-        try:
-            return to_file(await place.database.write(insert_file(columns)))
-        except Exception:
-            await place.blobs.delete([file_id])
-            raise
+        return await store_file(self._workplace, self._tenant, body, named)
 
     async def aretrieve(self, file_id: str) -> File:
         """Return a file.
@@ -195,6 +180,35 @@ class Files(Resource):
     retrieve = blocking(aretrieve)
     content = blocking(acontent)
     delete = blocking(adelete)
+
+
+async def store_file(
+    place: Workplace, tenant: str, body: Mapping[str, Any], named: NamedContent
+) -> File:
+    """Store a file of a checked body.
+
+    Raises:
+        FileTooLargeError: It has more than `Settings.max_file_bytes`.
+        StorageError: It cannot be written.
+    """
+    file_id = place.new_id(PREFIX)
+    limit = place.settings.max_file_bytes
+    async with read_in_pieces(named.content) as pieces:
+        stored = await place.blobs.store(file_id, pieces, limit=limit)
+    columns = new_file_columns(
+        body,
+        stored,
+        id=file_id,
+        tenant=tenant,
+        filename=named.filename,
+        mime_type=named.mime_type,
+        now=place.clock(),
+    )
+    try:
+        return to_file(await place.database.write(insert_file(columns)))
+    except Exception:
+        await place.blobs.delete([file_id])
+        raise
 
 
 def _list_params(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from langchain_core.messages import (
 from langchain_core.messages.utils import count_tokens_approximately, trim_messages
 from sqlalchemy import select, text, update
 
+from langchain_assistants.engine.call_types import for_model, outcome
 from langchain_assistants.engine.run_settings import RunSettings
 from langchain_assistants.storage.database import (
     Row,
@@ -130,12 +131,14 @@ class Window:
         positions: By id, the number of the thread message an entry is or follows.
         context: The thread's own context, to be rendered into the prompt.
         run_status: Of the run, read at the same moment.
+        sources: Results of searches that the messages show.
     """
 
     messages: list[BaseMessage] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
     context: Mapping[str, Any] | None = None
     run_status: str | None = None
+    sources: list[Mapping[str, Any]] = field(default_factory=list)
 
 
 def read_window(
@@ -171,7 +174,9 @@ def read_window(
         steps = newest[::-1]
     entries = list(_entries(list(reversed(rows)), steps))
     window = Window(
-        context=from_json(thread["context"]), run_status=thread["run_status"]
+        context=from_json(thread["context"]),
+        run_status=thread["run_status"],
+        sources=[source for step in steps for source in _sources(step)],
     )
     if summary:
         entries = _after(entries, summary["through"])
@@ -217,9 +222,11 @@ def set_summary(
 
 
 def system_message(
-    instructions: str | None, context: Mapping[str, Any] | None
+    instructions: str | None,
+    context: Mapping[str, Any] | None,
+    notes: Sequence[str] = (),
 ) -> SystemMessage | None:
-    """Render instructions and the thread's context; None where there is neither."""
+    """Render instructions, the thread's context and notes; None where there is none."""
     parts = [instructions] if instructions else []
     if context:
         lines = [
@@ -227,6 +234,7 @@ def system_message(
             for name, value in context.items()
         ]
         parts.append("\n".join(["Context of this conversation:", *lines]))
+    parts += notes
     return SystemMessage("\n\n".join(parts)) if parts else None
 
 
@@ -278,14 +286,23 @@ def _entries(
 
 
 def _message(row: Row) -> BaseMessage | None:
-    content = _model_content(from_json(row["model_content"] or row["content"]))
+    parts = from_json(row["model_content"] or row["content"])
     if row["role"] == "user":
-        return HumanMessage(content, id=row["id"])
+        return HumanMessage(_model_content(parts, pictures=True), id=row["id"])
+    content = _model_content(parts, pictures=False)
     return AIMessage(content, id=row["id"]) if content else None
 
 
-def _model_content(parts: Sequence[Mapping[str, Any]]) -> str | list[Any]:
-    """Return content parts in LangChain's form; one text as a plain string."""
+def _model_content(
+    parts: Sequence[Mapping[str, Any]], *, pictures: bool
+) -> str | list[Any]:
+    """Return content parts in LangChain's form; one text as a plain string.
+
+    Args:
+        parts: As stored.
+        pictures: Whether stored pictures stay what they are, to be read later; no
+            provider takes one in a model's own message.
+    """
     blocks: list[Any] = []
     for part in parts:
         kind = part["type"]
@@ -295,6 +312,8 @@ def _model_content(parts: Sequence[Mapping[str, Any]]) -> str | list[Any]:
             blocks.append({"type": "text", "text": part["refusal"]})
         elif kind == "image_url":
             blocks.append({"type": "image_url", "image_url": part["image_url"]})
+        elif pictures:
+            blocks.append({"type": "image_file", "image_file": part["image_file"]})
         else:
             file_id = part["image_file"]["file_id"]
             blocks.append({"type": "text", "text": f"[image {file_id}]"})
@@ -310,7 +329,7 @@ def _tool_turn(
     calls: list[ToolCall] = []
     outputs: list[ToolMessage] = []
     for call in from_json(step["details"])["tool_calls"]:
-        name, arguments, output = function_of(call)
+        name, arguments, output = for_model(call)
         if output is None and not _is_object(arguments):
             continue  # cut off while the model was writing it
         calls.append(ToolCall(name=name, args=_arguments(arguments), id=call["id"]))
@@ -336,13 +355,11 @@ def _tool_turn(
         yield position, output_message
 
 
-def function_of(call: Mapping[str, Any]) -> tuple[str, str, str | None]:
-    """Return name, arguments and output of a stored call, whatever its type."""
-    kind = call["type"]
-    details = call[kind]
-    if kind == "function":
-        return details["name"], details["arguments"], details["output"]
-    return kind, to_json({"input": details.get("input", "")}), to_json(details)
+def _sources(step: Row) -> Iterator[Mapping[str, Any]]:
+    if '"file_search"' in step["details"]:
+        for call in from_json(step["details"])["tool_calls"]:
+            if call["type"] == "file_search":
+                yield from outcome(call) or ()
 
 
 def _is_object(arguments: str) -> bool:

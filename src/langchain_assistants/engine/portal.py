@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -180,6 +180,12 @@ class Portal:
             )
         portal.call(portal.stop, True)
         self._thread.join()
+
+
+def await_apart(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Await a coroutine on a loop and a thread of its own; this one may have a loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(function())).result()
 
 
 class PortalCall(NamedTuple, Generic[T]):

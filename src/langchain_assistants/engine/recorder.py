@@ -6,22 +6,24 @@ that the run's checkpoint joins, and events once that is committed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
 from langchain_assistants.engine.announcer import Announcer
+from langchain_assistants.engine.call_types import CallType
 from langchain_assistants.engine.drafts import Drafts, MessageDraft
-from langchain_assistants.engine.message_rows import append_messages, show_model
+from langchain_assistants.engine.exhibits import Exhibits
+from langchain_assistants.engine.message_rows import show_model
 from langchain_assistants.engine.ownership import Lease
 from langchain_assistants.engine.run_changes import (
     MESSAGE_REASON,
     STEP_STATUS,
     Ending,
     Fenced,
-    StepStatus,
-    Tokens,
+    Used,
     confirm,
     end_run,
     fence,
@@ -31,6 +33,7 @@ from langchain_assistants.engine.run_settings import RunSettings
 from langchain_assistants.engine.step_rows import StepDraft, record_output
 from langchain_assistants.engine.transitions import Trigger
 from langchain_assistants.engine.turn import Turn, finish_reason, json_text, tokens_of
+from langchain_assistants.engine.unstored import Stored, Unstored
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.storage.database import (
     Conflict,
@@ -50,9 +53,11 @@ class RunRecorder:
         history: Messages that the run found, by id.
         resumed: Whether an earlier part of the run left a checkpoint.
         outputs: Results of tools that an earlier attempt executed, by call id.
-        tokens: Used so far, earlier attempts included.
+        used: Tokens and seconds so far, earlier attempts included.
         incomplete_reason: The budget that ended the run, once one did.
         client_functions: Names of the functions that the run's caller executes.
+        hosted: Names of the hosted tools that the run has.
+        exhibits: What the hosted tools have produced.
         messages: What the run has written so far, oldest first.
     """
 
@@ -70,9 +75,11 @@ class RunRecorder:
         self.history: Mapping[str, BaseMessage] = {}
         self.resumed = False
         self.outputs: dict[str, bytes] = {}
-        self.tokens = Tokens(row["prompt_tokens"], row["completion_tokens"])
+        self.used = Used.of(row)
         self.incomplete_reason: str | None = None
         self.client_functions: frozenset[str] = frozenset()
+        self.hosted: Collection[CallType] = ()
+        self.exhibits = Exhibits()
         self.messages: list[Message] = []
         self._workplace = workplace
         self._announcer = announcer
@@ -83,17 +90,13 @@ class RunRecorder:
         self._drafts = Drafts(
             workplace, row["id"], row["thread_id"], row["assistant_id"]
         )
-        self._end: int = row["cursor"]
+        self._unstored = Unstored(row["thread_id"], row["cursor"])
         self._turn: Turn | None = None
         self._open_step: StepDraft | None = None
         self._called: StepDraft | None = None
         self._refused_step: StepDraft | None = None
-        self._broken_steps: list[StepDraft] = []
-        self._written: list[MessageDraft] = []
-        self._unstored_step: StepDraft | None = None
         self._content_filtered = False
         self._ended = False
-        self._also: list[Callable[[], Transaction[Any]]] = []
 
     def resume(
         self,
@@ -113,11 +116,15 @@ class RunRecorder:
         self.resumed = True
         self.outputs = outputs
         self.messages = messages
-        self._end = end
+        self._unstored.end = end
         self._drafts.steps = steps[-1].seq + 1 if steps else 0
         self._drafts.turn = steps[-1].turn + 1 if steps else 0
         for step in steps:
             calls = step.details.get("tool_calls", ())
+            if not calls:
+                self.exhibits.show()
+            for call in calls:
+                self.exhibits.took(call)
             self._drafts.call_ids |= {call["id"] for call in calls}
             self._called = step if calls else self._called
         if steps and steps[-1].status == "in_progress":
@@ -149,11 +156,12 @@ class RunRecorder:
         if broken is None:
             return
         if broken.message is not None:
+            self.exhibits.show_again(broken.message.shown)
             broken.message.reason = "run_failed"
-            self._written.append(broken.message)
+            self._unstored.written.append(broken.message)
         if broken.step is not None:
             broken.describe_heard()
-            self._broken_steps.append(broken.step)
+            self._unstored.broken.append(broken.step)
 
     def hear(self, chunk: AIMessageChunk) -> None:
         """Take a piece of the answer as it arrives."""
@@ -184,14 +192,14 @@ class RunRecorder:
         goes_on = not self._budget_ends(answer, goes_on=goes_on) and goes_on
         last = turn.step
         if turn.message is not None:
-            self._written.append(turn.message)
+            self._unstored.written.append(turn.message)
             turn.message.step.count(0, 0)
             last = last or turn.message.step
         if last is not None:
             last.count(prompt, completion)
         if goes_on:
             # Stored with the checkpoint, before any of its tools starts.
-            self._open_step = self._unstored_step = self._called = turn.step
+            self._open_step = self._unstored.step = self._called = turn.step
         else:
             self._refused_step = turn.step
         self._drafts.turn += 1
@@ -204,8 +212,11 @@ class RunRecorder:
 
     def _count(self, answer: AIMessage) -> tuple[int, int]:
         prompt, completion = tokens_of(answer)
-        used = self.tokens
-        self.tokens = Tokens(used.prompt + prompt, used.completion + completion)
+        self.used = replace(
+            self.used,
+            prompt=self.used.prompt + prompt,
+            completion=self.used.completion + completion,
+        )
         return prompt, completion
 
     def _new_turn(self) -> Turn:
@@ -214,6 +225,8 @@ class RunRecorder:
             self._announcer,
             parallel=self._settings.parallel_tool_calls,
             structured_tools=self._structured_tools,
+            hosted=self.hosted,
+            exhibits=self.exhibits,
         )
 
     def _take_text(self, turn: Turn, text: str, answer: AIMessage) -> None:
@@ -223,7 +236,13 @@ class RunRecorder:
         if refusal:
             turn.refuse(refusal)
         if turn.message is not None:
-            turn.message.text, turn.message.source_id = text, answer.id
+            turn.finish()
+            turn.message.source_id = answer.id
+            self._set_text(turn.message, text)
+
+    def _set_text(self, message: MessageDraft, text: str) -> None:
+        message.text = storable(text)
+        message.annotations = self.exhibits.annotations(message.text)
 
     def _budget_ends(self, answer: AIMessage, *, goes_on: bool) -> bool:
         """Note the budget that this answer used up; tell whether the run must stop."""
@@ -233,7 +252,7 @@ class RunRecorder:
         elif reason == "content_filter":
             self._content_filtered = True
         spent = self._settings.spent_budget(
-            self.tokens.prompt, self.tokens.completion, goes_on=goes_on
+            self.used.prompt, self.used.completion, goes_on=goes_on
         )
         self.incomplete_reason = self.incomplete_reason or spent
         return self.incomplete_reason is not None
@@ -251,14 +270,21 @@ class RunRecorder:
         found = [c["function"]["arguments"] for c in calls if c["id"] == call_id]
         return found[0] if found else None
 
+    def tool_progress(self, call_id: str, piece: dict[str, Any]) -> None:
+        """Tell what a hosted tool has put out so far, as a delta of its call."""
+        step = self._open_step
+        for place, call in enumerate(step.details["tool_calls"] if step else ()):
+            if step is not None and call["id"] == call_id:
+                self._announcer.call(step.id, place, call["type"], piece)
+
     async def tool_output(
-        self, call_id: str, output: str, recorded: bytes | None
+        self, call_id: str, output: str | Mapping[str, Any], recorded: bytes | None
     ) -> None:
         """Store a tool's output; with the last open call its step is completed.
 
         Args:
             call_id: The call.
-            output: What the step shows.
+            output: What the step shows: a text, or the fields of a hosted tool's call.
             recorded: The whole result for the ledger; None: it came from there.
 
         Raises:
@@ -267,7 +293,12 @@ class RunRecorder:
         self.check()
         step, closes = self._open_step, False
         if step is not None:
-            step.answer(call_id, storable(output))
+            answered = step.answer(call_id, output)
+            if answered is not None:
+                self.exhibits.took(answered)
+            if isinstance(output, Mapping) and "seconds" in output:
+                seconds = (self.used.seconds or 0.0) + output["seconds"]
+                self.used = replace(self.used, seconds=seconds)
             closes = not step.open_calls()
         queries: list[Query] = []
         if recorded is not None:
@@ -297,22 +328,22 @@ class RunRecorder:
         """Take an answer that middleware changed or added after the model's call."""
         if message.tool_calls:
             return
-        for draft in self._written:
+        for draft in self._unstored.written:
             if draft.source_id == message.id:
-                draft.text = str(message.text)
+                self._set_text(draft, str(message.text))
                 return
         if message.id not in self.history and message.text:
             draft = self._new_turn().say(str(message.text))
             draft.source_id = message.id
             draft.step.count(0, 0)
-            self._written.append(draft)
+            self._unstored.written.append(draft)
 
     async def tool_answered(self, call_id: str, output: str) -> None:
         """Take an output that middleware gave a call, or put in a tool's place."""
         if self.arguments_of(call_id) is not None:
             await self.tool_output(call_id, output, None)
         elif (step := self._called) is not None:
-            step.answer(call_id, storable(output))
+            step.answer(call_id, output)
             self.also(lambda: each([step.update()]))
 
     def shown(self, message_id: str, content: Sequence[Mapping[str, Any]]) -> None:
@@ -321,7 +352,7 @@ class RunRecorder:
 
     def also(self, transaction: Callable[[], Transaction[Any]]) -> None:
         """Store something together with the next step or the run's end."""
-        self._also.append(transaction)
+        self._unstored.also.append(transaction)
 
     # Transactions.
 
@@ -336,20 +367,22 @@ class RunRecorder:
         Raises:
             Fenced: The run is no longer this worker's.
         """
-        step, row = self._unstored_step, self._row
+        step, row = self._unstored.step, self._row
         if step is None:
             return False
         encoded = checkpoint()
 
-        def store() -> Transaction[_Stored]:
-            yield from fence(row["id"], row["attempt"], self.tokens)
-            stored = yield from self._store("completed", None, None)
+        def store() -> Transaction[Stored]:
+            yield from fence(row["id"], row["attempt"], self.used)
+            stored = yield from self._unstored.store(
+                "completed", None, None, self._workplace.clock()
+            )
             step.position = stored.end
             yield step.insert()
             yield encoded
             return stored
 
-        self._take(await self._workplace.database.write(store()))
+        self._committed(await self._workplace.database.write(store()))
         return True
 
     async def require_action(
@@ -367,9 +400,7 @@ class RunRecorder:
                 yield step.update()
             yield from each(checkpoints)
             return (
-                yield from require_action(
-                    row["id"], row["attempt"], action, self.tokens
-                )
+                yield from require_action(row["id"], row["attempt"], action, self.used)
             )
 
         stopped = await self._workplace.database.write(store())
@@ -390,7 +421,7 @@ class RunRecorder:
             reason = "content_filter"
         if self._turn is not None:
             self._take_cut_answer(self._turn)
-        step, unstored = self._open_step, self._unstored_step
+        step, unstored = self._open_step, self._unstored.step
         if step is not None:
             step.end(status, now, ending.last_error)
         elif (refused := self._refused_step) is not None:
@@ -398,19 +429,21 @@ class RunRecorder:
             refused.end("cancelled", now)
             step = unstored = refused
 
-        def store() -> Transaction[tuple[_Stored, Row]]:
+        def store() -> Transaction[tuple[Stored, Row]]:
             try:
-                stored = yield from self._store(status, reason, ending.last_error)
+                stored = yield from self._unstored.store(
+                    status, reason, ending.last_error, self._workplace.clock()
+                )
                 if unstored is not None:
                     unstored.position = stored.end
                     yield unstored.insert()
             except Conflict:  # the next attempt has written there already
                 raise Fenced(self._row["id"]) from None
-            row = yield from end_run(self._row, ending, now, tokens=self.tokens)
+            row = yield from end_run(self._row, ending, now, used=self.used)
             return stored, row
 
         stored, row = await self._workplace.database.write(store())
-        self._take(stored)
+        self._committed(stored)
         if step is not None:
             self._announcer.step_ended(step)
         self._announcer.run(row)
@@ -433,67 +466,11 @@ class RunRecorder:
         """Take what was heard of an answer that will not be finished."""
         self._turn = None
         if turn.message is not None:
-            self._written.append(turn.message)
+            self._unstored.written.append(turn.message)
         if turn.step is not None:
             turn.describe_heard()
-            self._open_step = self._unstored_step = turn.step
+            self._open_step = self._unstored.step = turn.step
 
-    def _store(
-        self,
-        status: StepStatus,
-        reason: str | None,
-        last_error: Mapping[str, str] | None,
-    ) -> Transaction[_Stored]:
-        """Insert the messages written since the last commit, with their steps.
-
-        Nothing of the recorder changes before the transaction is committed.
-
-        Args:
-            status: Of the newest one's step: only that can have been cut short.
-            reason: Why the newest one is incomplete, if it is.
-            last_error: Why its step failed, if it did.
-        """
-        for also in self._also:
-            yield from also()
-        now = self._workplace.clock()
-        written = self._written
-        newest = len(written) - 1
-        own_reason = [None] * newest + [reason]
-        reasons = [d.reason or own for d, own in zip(written, own_reason, strict=False)]
-        rows = [d.to_row(why, now) for d, why in zip(written, reasons, strict=True)]
-        end = yield from append_messages(self._row["thread_id"], self._end, rows, now)
-        messages: list[Message] = []
-        for place, draft in enumerate(written):
-            cut = place == newest
-            draft.step.position = self._end + 1 + place
-            ends: StepStatus = status if cut else "completed"
-            draft.step.end(
-                "failed" if draft.reason else ends, now, last_error if cut else None
-            )
-            yield draft.step.insert()
-            messages.append(draft.ended(reasons[place], now))
-        for step in self._broken_steps:
-            step.position = end
-            step.end("failed", now)
-            yield step.insert()
-        return _Stored(end, messages)
-
-    def _take(self, stored: _Stored) -> None:
-        """Go on from what is committed, and tell of it."""
-        written, self._written = self._written, []
-        broken, self._broken_steps = self._broken_steps, []
-        self._also, self._unstored_step = [], None
-        self._end = stored.end
+    def _committed(self, stored: Stored) -> None:
         self.messages += stored.messages
-        for draft, message in zip(written, stored.messages, strict=True):
-            self._announcer.message_ended(message)
-            self._announcer.step_ended(draft.step)
-        for step in broken:
-            self._announcer.step_ended(step)
-
-
-class _Stored(NamedTuple):
-    """What a transaction has stored: the thread's new end, and the messages."""
-
-    end: int
-    messages: list[Message]
+        self._unstored.committed(stored, self._announcer)

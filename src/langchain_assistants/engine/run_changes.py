@@ -94,6 +94,7 @@ def _changes(trigger: Trigger, **values: Any) -> Statement:
 _TOKENS = {
     "prompt_tokens": param("prompt_tokens"),
     "completion_tokens": param("completion_tokens"),
+    "interpreter_seconds": param("interpreter_seconds"),
 }
 _FREE: dict[str, Any] = {"worker": None, "lease_until": None}
 _OWN = {"worker": param("worker"), "lease_until": param("lease_until")}
@@ -188,11 +189,30 @@ class TakenOver(Fenced):
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """Tokens that a run has used so far."""
+class Used:
+    """What a run has used so far: tokens, and seconds of code in an interpreter."""
 
     prompt: int = 0
     completion: int = 0
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, row: Row) -> Used:
+        """Return what a run's row says."""
+        return cls(
+            row["prompt_tokens"],
+            row["completion_tokens"],
+            row["interpreter_seconds"],
+        )
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The same as columns of a run."""
+        return {
+            "prompt_tokens": self.prompt,
+            "completion_tokens": self.completion,
+            "interpreter_seconds": self.seconds,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,18 +275,13 @@ def claim_run(
     )
 
 
-def fence(run_id: str, attempt: int, tokens: Tokens) -> Transaction[None]:
+def fence(run_id: str, attempt: int, used: Used) -> Transaction[None]:
     """Check that the run is still this worker's, and note what it has used.
 
     Raises:
         Fenced: It is not.
     """
-    rows = yield _FENCE(
-        id=run_id,
-        attempt=attempt,
-        prompt_tokens=tokens.prompt,
-        completion_tokens=tokens.completion,
-    )
+    rows = yield _FENCE(id=run_id, attempt=attempt, **used.columns)
     if not rows:
         raise Fenced(run_id)
 
@@ -282,7 +297,7 @@ def confirm(run_id: str, attempt: int) -> Transaction[None]:
 
 
 def require_action(
-    run_id: str, attempt: int, action: Mapping[str, Any], tokens: Tokens
+    run_id: str, attempt: int, action: Mapping[str, Any], used: Used
 ) -> Transaction[Row]:
     """Leave a run waiting for its caller.
 
@@ -293,8 +308,7 @@ def require_action(
         id=run_id,
         attempt=attempt,
         required_action=to_json(action),
-        prompt_tokens=tokens.prompt,
-        completion_tokens=tokens.completion,
+        **used.columns,
     )
     if not rows:
         raise Fenced(run_id)
@@ -382,7 +396,7 @@ def end_run(
     ending: Ending,
     now: float,
     *,
-    tokens: Tokens | None = None,
+    used: Used | None = None,
 ) -> Transaction[Row]:
     """End a run: steps, messages, ledger and checkpoint with it; let the next one in.
 
@@ -396,11 +410,8 @@ def end_run(
         attempt=row["attempt"],
         last_error=last_error,
         incomplete_reason=ending.incomplete_reason,
-        prompt_tokens=row["prompt_tokens"] if tokens is None else tokens.prompt,
-        completion_tokens=(
-            row["completion_tokens"] if tokens is None else tokens.completion
-        ),
         now=now,
+        **(Used.of(row) if used is None else used).columns,
     )
     if not rows:
         raise Fenced(run_id)

@@ -248,9 +248,11 @@ def _required_tools(
     tools: Sequence[Mapping[str, Any]], own: frozenset[str]
 ) -> list[str]:
     """Return the tools without which no other process can go on with a run."""
-    return [
+    functions = [
         entry["function"]["name"]
         for entry in tools
         if entry["type"] == "function"
         and (entry.get("run_on") == "engine" or entry["function"]["name"] in own)
     ]
+    hosted = {e["type"] for e in tools if e["type"] == "code_interpreter"}
+    return [*functions, *hosted]

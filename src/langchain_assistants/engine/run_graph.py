@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from langchain.agents import create_agent
@@ -40,6 +41,7 @@ from langchain_assistants.engine.attempts import (
     ModelHandler,
 )
 from langchain_assistants.engine.cancellation import within
+from langchain_assistants.engine.hosted import HostedCall, HostedTool
 from langchain_assistants.engine.models import input_limit, is_openai, output_limit
 from langchain_assistants.engine.offloading import BEFORE_TOOL
 from langchain_assistants.engine.recorder import RunRecorder
@@ -49,6 +51,7 @@ from langchain_assistants.engine.tool_results import (
     ToolResult,
     error_message,
     from_record,
+    hosted_outcome,
     shown_output,
     to_record,
 )
@@ -72,6 +75,7 @@ class RunContext:
         model: The run's model; the graph serves every model.
         system: Instructions and the thread's context.
         call_settings: Passed with each model call.
+        hosted: The hosted tools of the run, by name.
     """
 
     recorder: RunRecorder
@@ -79,6 +83,7 @@ class RunContext:
     model: BaseChatModel
     system: SystemMessage | None
     call_settings: dict[str, Any]
+    hosted: Mapping[str, HostedTool]
 
 
 class ToolFailed(Exception):
@@ -182,7 +187,7 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
             recorder.check()
             BEFORE_TOOL.set(recorder.check)
             try:
-                result = await self._executed(request, handler)
+                result = await self._executed(request, handler, run)
             except (GraphBubbleUp, Fenced):
                 raise
             except Exception as error:
@@ -194,17 +199,22 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
             result, recorded = to_record(
                 result, call_id, name, self._settings.max_tool_output
             )
-        await recorder.tool_output(call_id, shown_output(result, call_id), recorded)
+        shown = hosted_outcome(result) if name in run.hosted else None
+        await recorder.tool_output(
+            call_id, shown or shown_output(result, call_id), recorded
+        )
         return result
 
     async def _executed(
-        self, request: ToolCallRequest, handler: _ToolHandler
+        self, request: ToolCallRequest, handler: _ToolHandler, run: RunContext
     ) -> ToolResult:
         """Execute a tool within its time.
 
         Raises:
             TimeoutError: It took longer.
         """
+        if (hosted := run.hosted.get(request.tool_call["name"])) is not None:
+            return await _hosted_result(hosted, request, run.recorder)
         metadata = getattr(request.tool, "metadata", None) or {}
         seconds = metadata.get("timeout", self._settings.tool_timeout)
         if seconds is None:
@@ -281,6 +291,21 @@ class RunGraphs:
         return known[0]
 
 
+async def _hosted_result(
+    tool: HostedTool, request: ToolCallRequest, recorder: RunRecorder
+) -> ToolMessage:
+    call_id = request.tool_call["id"] or ""
+    tell = partial(recorder.tool_progress, call_id)
+    call = HostedCall(call_id, request.tool_call["args"], tell)
+    content, outcome = await tool.execute(call)
+    return ToolMessage(
+        content,
+        name=request.tool_call["name"],
+        tool_call_id=call_id,
+        artifact=outcome,
+    )
+
+
 def structured_tool_names(response_format: Any) -> frozenset[str]:
     """Return the tools by which a model without native support answers in JSON."""
     strategy = _strategy(response_format)
@@ -324,7 +349,7 @@ def _prepared(
     if offered and not settings.parallel_tool_calls:
         calls["parallel_tool_calls"] = False
     if settings.max_completion_tokens is not None:
-        left = settings.max_completion_tokens - recorder.tokens.completion
+        left = settings.max_completion_tokens - recorder.used.completion
         calls |= output_limit(run.model, max(left, 1))
     if calls:
         changes["model_settings"] = calls
@@ -347,7 +372,7 @@ def _prompt_budget(run: RunContext) -> int | None:
     """Return the most tokens a prompt may have, None where nothing limits it."""
     limits = [input_limit(run.model)]
     if run.settings.max_prompt_tokens is not None:
-        limits.append(run.settings.max_prompt_tokens - run.recorder.tokens.prompt)
+        limits.append(run.settings.max_prompt_tokens - run.recorder.used.prompt)
     known = [limit for limit in limits if limit is not None]
     return min(known) if known else None
 

@@ -85,7 +85,13 @@ def to_run(row: Row, *, status: RunStatus | None = None) -> Run:
         incomplete_details=reason and IncompleteDetails(reason=reason),
         metadata=from_json(row["metadata"]),
         usage=(
-            to_usage(row["prompt_tokens"], row["completion_tokens"]) if used else None
+            to_usage(
+                row["prompt_tokens"],
+                row["completion_tokens"],
+                row["interpreter_seconds"],
+            )
+            if used
+            else None
         ),
         model=settings["model"],
         instructions=settings["instructions"] or "",
@@ -101,13 +107,16 @@ def to_run(row: Row, *, status: RunStatus | None = None) -> Run:
     )
 
 
-def to_usage(prompt: int, completion: int) -> Usage:
-    """Return the wire's object for token counts."""
-    return Usage(
+def to_usage(prompt: int, completion: int, seconds: float | None = None) -> Usage:
+    """Return the wire's object for token counts and seconds of an interpreter."""
+    tokens = Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
     )
+    if seconds is not None:
+        tokens.interpreter_seconds = round(seconds, 3)
+    return tokens
 
 
 _FOLLOWING = Statement(
@@ -213,6 +222,7 @@ def insert_run(
         incomplete_reason=None,
         prompt_tokens=0,
         completion_tokens=0,
+        interpreter_seconds=None,
         attempt=int(begins),
         worker=claim.worker,
         lease_until=claim.lease_until,

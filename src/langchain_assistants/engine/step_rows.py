@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import exists, insert, select, text, update
 from sqlalchemy.dialects.sqlite import insert as insert_once
 
+from langchain_assistants.engine.call_types import answer, is_open
 from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.run_changes import StepStatus
 from langchain_assistants.engine.run_rows import to_usage
@@ -19,6 +20,7 @@ from langchain_assistants.storage.database import (
     Transaction,
     from_json,
     param,
+    storable,
     to_json,
 )
 from langchain_assistants.storage.tables import run_steps as table
@@ -141,19 +143,19 @@ class StepDraft:
         self.status, self.ended_at = status, now
         self.last_error = last_error if status == "failed" else None
 
-    def answer(self, call_id: str, output: str) -> None:
-        """Set the output of one of its calls."""
-        for call in self.details.get("tool_calls", ()):
-            if call["id"] == call_id:
-                call["function"]["output"] = output
+    def answer(
+        self, call_id: str, output: str | Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Set what came of one of its calls; return it, if there is such a call."""
+        calls = self.details.get("tool_calls", ())
+        found = next((call for call in calls if call["id"] == call_id), None)
+        if found is not None:
+            answer(found, storable(output) if isinstance(output, str) else output)
+        return found
 
     def open_calls(self) -> list[dict[str, Any]]:
-        """Return the function calls that have no output yet."""
-        return [
-            call
-            for call in self.details.get("tool_calls", ())
-            if call["type"] == "function" and call["function"]["output"] is None
-        ]
+        """Return the calls of which nothing has come yet."""
+        return [c for c in self.details.get("tool_calls", ()) if is_open(c)]
 
     def to_step(self, assistant_id: str) -> RunStep:
         """Return the wire's object for the step as it is now."""

@@ -11,7 +11,9 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Table,
+    Text,
     and_,
+    cast,
     delete,
     exists,
     func,
@@ -23,6 +25,8 @@ from sqlalchemy import (
 from langchain_assistants.storage.database import Statement, Transaction, param
 from langchain_assistants.storage.tables import (
     ACTIVE,
+    chunk_vectors,
+    chunks,
     files,
     messages,
     run_checkpoints,
@@ -54,7 +58,7 @@ class _Kind:
     """The statements about the stray rows of one table."""
 
     def __init__(
-        self, table: Table, owner: Column[str], is_stray: ColumnElement[bool]
+        self, table: Table, owner: ColumnElement[str], is_stray: ColumnElement[bool]
     ) -> None:
         """Build them.
 
@@ -132,6 +136,20 @@ _KINDS = (
         ~exists().where(
             vector_stores.c.id == vector_store_file_batches.c.vector_store_id
         ),
+    ),
+    # What a full-text index still has of them no search shows.
+    _Kind(
+        chunks,
+        chunks.c.file_id,
+        ~exists().where(
+            vector_store_files.c.vector_store_id == chunks.c.vector_store_id,
+            vector_store_files.c.file_id == chunks.c.file_id,
+        ),
+    ),
+    _Kind(
+        chunk_vectors,
+        cast(chunk_vectors.c.chunk_id, Text),
+        ~exists().where(chunks.c.id == chunk_vectors.c.chunk_id),
     ),
 )
 

@@ -60,6 +60,12 @@ def to_record(
     return kept, _SERIALIZER.dumps_typed(kept)[1]
 
 
+def hosted_outcome(result: ToolResult) -> Mapping[str, Any] | None:
+    """Return what a hosted tool's step shows; None where the tool failed."""
+    outcome = result.artifact if isinstance(result, ToolMessage) else None
+    return outcome if isinstance(outcome, Mapping) else None
+
+
 def from_record(encoded: bytes) -> ToolResult:
     """Return a result that the ledger has kept."""
     result: ToolResult = _SERIALIZER.loads_typed(("msgpack", encoded))

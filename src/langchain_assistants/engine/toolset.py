@@ -10,6 +10,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.tools import tool as as_tool
 from pydantic import BaseModel
 
+from langchain_assistants.engine.call_types import HOSTED, CallType
+from langchain_assistants.engine.hosted import HostedTools
 from langchain_assistants.engine.offloading import Offloading
 from langchain_assistants.errors import ConfigurationError
 
@@ -18,16 +20,10 @@ logger = logging.getLogger(__name__)
 ToolLike: TypeAlias = BaseTool | Callable[..., Any]
 """A LangChain tool, or a function that becomes one."""
 
-_HOSTED = {
-    "code_interpreter": (
-        "the code interpreter is not available yet in this version; use a function "
-        "or a LangChain tool with run_tools= instead"
-    ),
-    "file_search": (
-        "file search is not available yet in this version; use a LangChain retriever "
-        "tool with run_tools= instead"
-    ),
-}
+_MISSING = (
+    "The assistant uses the hosted tool '{kind}', but the engine was opened without "
+    "one: pass AssistantsEngine(interpreter='local') or 'e2b' for the code interpreter."
+)
 
 
 class Toolset(NamedTuple):
@@ -37,11 +33,13 @@ class Toolset(NamedTuple):
         tools: For create_agent: tools to execute, dicts of what others execute.
         client_functions: Names of the functions that the run's caller executes.
         executed: Names of the tools that are executed here.
+        hosted: Hosted tools as the run has them, by their type.
     """
 
     tools: list[BaseTool | dict[str, Any]]
     client_functions: frozenset[str]
     executed: frozenset[str]
+    hosted: Mapping[CallType, Mapping[str, Any]]
 
 
 class Implementations:
@@ -107,6 +105,7 @@ def bind(
     wanted: Sequence[Mapping[str, Any]],
     own: Implementations,
     engine: Implementations,
+    hosted: Mapping[str, HostedTools],
 ) -> Toolset:
     """Decide for each tool of a run who executes it.
 
@@ -115,19 +114,25 @@ def bind(
         own: Implementations bound to this run (`run_tools`), by name.
         engine: The engine's tools; they serve an entry only if it says so by
             `"run_on": "engine"`.
+        hosted: The hosted tools that the engine has, by type.
 
     Raises:
-        ConfigurationError: An entry asks for a tool that is not there.
+        ConfigurationError: An entry asks for a tool that is not there, or a function
+            has the name of a hosted tool that the run has too.
     """
     tools: list[BaseTool | dict[str, Any]] = []
     client: set[str] = set()
     executed: set[str] = set()
+    held: dict[CallType, Mapping[str, Any]] = {}
     for entry in wanted:
         kind = entry["type"]
-        if kind in _HOSTED:
-            raise ConfigurationError(
-                f"The assistant uses the hosted tool '{kind}', but {_HOSTED[kind]}."
-            )
+        if kind in HOSTED:
+            if kind not in hosted:
+                raise ConfigurationError(_MISSING.format(kind=kind))
+            if kind not in held:
+                tools.append({"type": "function", "function": hosted[kind].schema})
+            held[kind] = entry
+            continue
         plain = {name: value for name, value in entry.items() if name != "run_on"}
         if kind != "function":
             tools.append(plain)  # a provider's own tool: only the model sees it
@@ -151,7 +156,12 @@ def bind(
     unknown = own.names - executed
     if unknown:
         logger.warning("run_tools_not_offered", extra={"tools": sorted(unknown)})
-    return Toolset(tools, frozenset(client), frozenset(executed))
+    if doubled := held.keys() & (client | executed):
+        raise ConfigurationError(
+            f"A function is named '{min(doubled)}' as the hosted tool is; give it "
+            "another name."
+        )
+    return Toolset(tools, frozenset(client), frozenset(executed), held)
 
 
 def tools_to_run(tools: Sequence[Any], run_tools: bool | Sequence[Any]) -> list[Any]:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
 
-from langchain_assistants.engine.announcer import Announcer, function_call
+from langchain_assistants.engine.announcer import Announcer
+from langchain_assistants.engine.call_types import (
+    CODE,
+    CallType,
+    CodeStream,
+    new_call,
+)
 from langchain_assistants.engine.drafts import Drafts, MessageDraft
+from langchain_assistants.engine.exhibits import Exhibits, Marking
 from langchain_assistants.engine.step_rows import StepDraft
 from langchain_assistants.storage.database import to_json
 
@@ -35,6 +42,8 @@ class Turn:
         parallel: Whether the answer may hold more than one call.
         structured_tools: Tools whose arguments are the answer's text (structured output
             of a model without native support).
+        hosted: Tools that the engine executes: their names are types on the wire.
+        exhibits: What the message may show, link or cite.
     """
 
     def __init__(
@@ -44,6 +53,8 @@ class Turn:
         *,
         parallel: bool,
         structured_tools: frozenset[str],
+        hosted: Collection[CallType],
+        exhibits: Exhibits,
     ) -> None:
         """Begin without a piece."""
         self.message: MessageDraft | None = None
@@ -52,11 +63,16 @@ class Turn:
         self._announcer = announcer
         self._parallel = parallel
         self._structured_tools = structured_tools
+        self._hosted = hosted
+        self._exhibits = exhibits
+        self._marking = Marking(exhibits)
+        self._annotated = False
         # The call that the pieces of an index belong to; "" is structured text.
         self._by_index: dict[int, str] = {}
         # Arguments exactly as the model wrote them, and names, by call id, in order.
         self._arguments: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._code: dict[str, CodeStream] = {}
 
     @property
     def heard(self) -> bool:
@@ -72,11 +88,22 @@ class Turn:
 
     def say(self, piece: str) -> MessageDraft:
         """Append text to the message, beginning it with the first piece."""
-        first = self.message is None
         message = self.open_message()
         message.text += piece
-        self._announcer.text(message.id, piece, first=first)
+        self._tell(self._marking.feed(piece))
         return message
+
+    def finish(self) -> None:
+        """Tell what has been held back of the text, which is whole now."""
+        self._tell(self._marking.rest())
+
+    def _tell(self, pieces: Iterable[tuple[str, list[dict[str, Any]] | None]]) -> None:
+        message = self.open_message()
+        place = len(message.shown.pictures)
+        for piece, marks in pieces:
+            first, self._annotated = not self._annotated, True
+            told = [] if first and marks is None else marks
+            self._announcer.text(message.id, piece, told, place)
 
     def structured_text(self, text: str) -> str:
         """Return the text of a structured answer: as it was heard, if that is JSON."""
@@ -86,9 +113,11 @@ class Turn:
     def open_message(self) -> MessageDraft:
         """Return the message, beginning it if there is none."""
         if self.message is None:
-            self.message = self._drafts.message()
+            self.message = self._drafts.message(self._exhibits.show())
             self._announcer.step_begun(self.message.step)
             self._announcer.message_begun(self.message)
+            for place, file_id in enumerate(self.message.shown.pictures):
+                self._announcer.picture(self.message.id, place, file_id)
         return self.message
 
     def refuse(self, refusal: str) -> None:
@@ -168,34 +197,60 @@ class Turn:
         place = len(self._arguments)
         self._arguments[call_id] = ""
         self._names[call_id] = name
-        self._announcer.call_begun(self.step.id, place, call_id, name)
+        kind = self._kind(name)
+        if kind == "code_interpreter":
+            self._code[call_id] = CodeStream()
+        self._announcer.call_begun(self.step.id, place, call_id, kind, name)
         return call_id
+
+    def _kind(self, name: str) -> CallType:
+        return next((kind for kind in self._hosted if kind == name), "function")
 
     def _append_arguments(self, call_id: str, piece: str) -> None:
         assert self.step is not None
         self._arguments[call_id] += piece
+        kind = self._kind(self._names[call_id])
+        if kind == "function":
+            self._tell_call(call_id, kind, {"arguments": piece})
+        elif kind == "code_interpreter" and (code := self._code[call_id].feed(piece)):
+            self._tell_call(call_id, kind, {"input": code})
+
+    def _tell_call(self, call_id: str, kind: CallType, piece: dict[str, Any]) -> None:
+        assert self.step is not None
         place = list(self._arguments).index(call_id)
-        self._announcer.call_arguments(self.step.id, place, piece)
+        self._announcer.call(self.step.id, place, kind, piece)
 
     def describe_heard(self) -> None:
         """Write the calls into the step, as far as they have been heard."""
         if self.step is not None:
             self.step.details["tool_calls"] = [
-                function_call(call_id, self._names[call_id], arguments)
+                new_call(
+                    self._kind(self._names[call_id]),
+                    call_id,
+                    self._names[call_id],
+                    arguments,
+                    {CODE: self._code[call_id].heard} if call_id in self._code else {},
+                )
                 for call_id, arguments in self._arguments.items()
             ]
 
     def _describe(self, calls: list[ToolCall]) -> None:
         """Write the calls into the step as it is stored."""
         assert self.step is not None
-        self.step.details["tool_calls"] = [
-            function_call(
+        described = self.step.details["tool_calls"] = [
+            new_call(
+                self._kind(call["name"]),
                 call["id"] or "",
                 call["name"],
                 self._arguments[call["id"] or ""] or "{}",
+                call["args"],
             )
             for call in calls
         ]
+        for call_id, stream in self._code.items():
+            for held in (c for c in described if c["id"] == call_id):
+                if rest := stream.rest(held["code_interpreter"]["input"]):
+                    self._tell_call(call_id, "code_interpreter", {"input": rest})
 
 
 def tokens_of(answer: AIMessage) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from langchain_assistants.engine.file_rows import require_files
 from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.vector_store_rows import add_count, change_store
 from langchain_assistants.errors import NotFoundError
+from langchain_assistants.retrieval import index
 from langchain_assistants.storage.database import (
     Row,
     Statement,
@@ -197,6 +198,7 @@ def set_attributes(
 
 def detach_file(store_id: str, file_id: str, now: float) -> Transaction[None]:
     """Take a file out of a store; the file stays."""
+    yield from index.remove_file(store_id, file_id)
     yield _DETACH(vector_store_id=store_id, file_id=file_id)
     yield from change_store(store_id, now)
 

@@ -10,6 +10,7 @@ from sqlalchemy import case, delete, func, insert, null, select, update
 from langchain_assistants.engine.listing import Listing
 from langchain_assistants.engine.resource import required_row
 from langchain_assistants.errors import InvalidRequestError
+from langchain_assistants.retrieval import index
 from langchain_assistants.storage.database import (
     Row,
     Statement,
@@ -124,6 +125,7 @@ def new_store_columns(
         "metadata": to_json(body.get("metadata") or {}),
         "embedding_model": None,
         "embedding_dimensions": None,
+        "fts_number": None,
     }
 
 
@@ -207,7 +209,8 @@ def change_store(store_id: str, now: float) -> Transaction[None]:
 
 
 def delete_store(store_id: str) -> Transaction[None]:
-    """Delete a vector store; its files stay."""
+    """Delete a vector store and what is indexed in it; its files stay."""
+    yield from index.drop(store_id)
     yield _DELETE_FILES(id=store_id)
     yield _DELETE_BATCHES(id=store_id)
     yield _DELETE(id=store_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from typing_extensions import Unpack
@@ -31,6 +31,7 @@ from langchain_assistants.engine.vector_store_rows import (
     touch_store,
     update_store,
 )
+from langchain_assistants.engine.vector_store_search import to_ask, to_page
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.storage.database import Row, Transaction
 from langchain_assistants.types.base import Deleted
@@ -125,26 +126,34 @@ class VectorStores(Resource):
         return Deleted(id=vector_store_id, object="vector_store.deleted")
 
     async def asearch(
-        self, vector_store_id: str, **fields: Unpack[VectorStoreSearch]
+        self,
+        vector_store_id: str | Sequence[str],
+        **fields: Unpack[VectorStoreSearch],
     ) -> SearchResultsPage:
-        """Search a vector store; nothing is found while files are not indexed.
+        """Search a vector store, or several (extension); see `ChunkSearch`.
 
         Raises:
             NotFoundError: There is none with this id.
-            InvalidRequestError: A field breaks a rule, or the store has expired.
+            InvalidRequestError: A field breaks a rule, the store has expired, or its
+                vectors are of another embedding model than the engine's.
         """
-        check_id(vector_store_id, "vector_store_id", PREFIX)
-        query = validate(VectorStoreSearch, fields)["query"]
+        ids = [vector_store_id] if isinstance(vector_store_id, str) else vector_store_id
+        for store_id in ids:
+            check_id(store_id, "vector_store_id", PREFIX)
+        ask = to_ask(validate(VectorStoreSearch, fields))
         database, now = self._workplace.database, self._workplace.clock()
 
-        def use() -> Transaction[Row]:
-            return (yield from living_store_row(vector_store_id, self._tenant, now))
+        def stores() -> Transaction[list[Row]]:
+            rows = []
+            for store_id in ids:
+                rows.append((yield from living_store_row(store_id, self._tenant, now)))
+            return rows
 
-        if is_worth_a_touch(await database.read(use()), now):
-            await database.write(self._touch(vector_store_id, now))
-        return SearchResultsPage(
-            search_query=[query] if isinstance(query, str) else query
-        )
+        for row in await database.read(stores()):
+            if is_worth_a_touch(row, now):
+                await database.write(self._touch(row["id"], now))
+        found = await self._workplace.chunks.search(stores, ask, now)
+        return to_page(ask, found)
 
     def _touch(self, store_id: str, now: float) -> Transaction[None]:
         yield from living_store_row(store_id, self._tenant, now)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from langchain_assistants.engine.ids import NewId, new_id
 from langchain_assistants.engine.portal import Portal
+from langchain_assistants.retrieval.search import ChunkSearch
 from langchain_assistants.settings import Settings
 from langchain_assistants.storage.blobs import Blobs
 from langchain_assistants.storage.database import Database
@@ -23,6 +24,7 @@ class Workplace:
         settings: Defaults and limits.
         clock: Returns the time in seconds since the epoch; tests inject one.
         blobs: Keeps the contents of files.
+        chunks: Searches what is indexed of them.
         new_id: Makes an object id from its prefix; tests inject one.
         portal: Where synchronous callers and background runs meet the loop.
     """
@@ -31,5 +33,6 @@ class Workplace:
     settings: Settings
     clock: Callable[[], float]
     blobs: Blobs
+    chunks: ChunkSearch
     new_id: NewId = new_id
     portal: Portal = field(default_factory=Portal)

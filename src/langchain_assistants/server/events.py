@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Self
 
 import anyio
@@ -18,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from langchain_assistants.server.answers import written
 from langchain_assistants.server.metrics import Metrics
+from langchain_assistants.server.queries import included
 from langchain_assistants.server.refusals import BROKEN, error_body
 from langchain_assistants.types.events import STOP_EVENTS, RunEvent
 from langchain_assistants.types.runs import Run
@@ -73,9 +75,10 @@ class EventStream(Response):
         Raises:
             As the engine does when it is asked for the events.
         """
-        first = await anext(events, None)
+        told = events if included(request) else _brief(events)
+        first = await anext(told, None)
         request.state.ids = _ids(first)
-        return cls(first, events, request)
+        return cls(first, told, request)
 
     def cut(self) -> None:
         """End the stream with an error before the run ends: the server stops."""
@@ -112,6 +115,17 @@ class EventStream(Response):
         if cut is not None:
             await writer.write(_frame("error", _merged(error_body(500, cut))))
         await writer.write(DONE, last=True)
+
+
+async def _brief(
+    events: AsyncGenerator[RunEvent, None],
+) -> AsyncGenerator[RunEvent, None]:
+    """Yield events without the texts that searches found: nobody asked for them."""
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event.data, RunStep) and event.data.type == "tool_calls":
+                event = replace(event, data=event.data.without_found_texts())
+            yield event
 
 
 def _ids(event: RunEvent | None) -> dict[str, str]:

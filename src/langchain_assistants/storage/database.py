@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import BindParameter, bindparam
@@ -56,6 +56,13 @@ class Statement:
         """Return the query that executes this statement with these values."""
         return Query(self, values)
 
+    def many(self, rows: Sequence[Mapping[str, Any]]) -> Query:
+        """Return the query that executes this statement once for each row.
+
+        It has no result: many rows are written faster than one by one.
+        """
+        return Query(self, rows)
+
     def sql(self, dialect: Dialect) -> SQL:
         """Return the text for a dialect with `:name` parameters."""
         known = self._texts.get(dialect.name)
@@ -71,19 +78,16 @@ class Statement:
             for name, value in compiled.params.items()
             if not name.startswith(_PREFIX)
         }
-        head = text.lstrip()[:6].upper()
-        return SQL(
-            _PREFIXED.sub(r":\1", text),
-            constants,
-            head == "SELECT" or " RETURNING " in text.upper().replace("\n", " "),
-        )
+        words = text.upper().split()
+        returns_rows = words[0] in ("SELECT", "WITH") or "RETURNING" in words
+        return SQL(_PREFIXED.sub(r":\1", text), constants, returns_rows)
 
 
 class Query(NamedTuple):
-    """A statement with the values of its parameters."""
+    """A statement with the values of its parameters, or with many rows of them."""
 
     statement: Statement
-    values: dict[str, Any]
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 Transaction: TypeAlias = Generator[Query, list[Row], T]
@@ -107,6 +111,13 @@ class Database(Protocol):
 
     async def read(self, transaction: Transaction[T], /) -> T:
         """Execute a transaction that only reads; it sees every finished write."""
+        ...
+
+    async def survey(self, transaction: Transaction[T], /) -> T:
+        """Execute a transaction that reads for long, in one state of the database.
+
+        Neither reads nor writes wait for it; one survey waits for another.
+        """
         ...
 
     def close(self) -> None:

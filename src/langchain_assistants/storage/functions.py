@@ -34,3 +34,14 @@ class strings_of(FunctionElement[str]):
 @compiles(strings_of, "sqlite")
 def _sqlite_strings_of(element: strings_of, compiler: SQLCompiler, **kw: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
+class members_of(FunctionElement[str]):
+    """The members of a JSON object or array: as a table of `key`, `type`, `value`."""
+
+    inherit_cache = True
+
+
+@compiles(members_of, "sqlite")
+def _sqlite_members_of(element: members_of, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"

@@ -125,6 +125,13 @@ messages = Table(
     Column("source_id", Text),
     Index("ix_messages_id", "id", unique=True),
     Index(
+        "ix_messages_attachments",
+        "thread_id",
+        "seq",
+        sqlite_where=text("attachments IS NOT NULL"),
+        postgresql_where=text("attachments IS NOT NULL"),
+    ),
+    Index(
         "ix_messages_source",
         "thread_id",
         "source_id",
@@ -174,6 +181,8 @@ runs = Table(
     Column("graph_thread", Text),
     Column("graph_node", Text),
     Column("graph_task", Text),
+    # How long an interpreter executed its code.
+    Column("interpreter_seconds", Float),
     Index("ix_runs_id", "id", unique=True),
     Index(
         "ix_runs_graph_task",
@@ -199,6 +208,18 @@ runs = Table(
         postgresql_where=WAITING,
     ),
     sqlite_autoincrement=True,
+)
+
+interpreter_sessions = Table(
+    "interpreter_sessions",
+    metadata,
+    Column("thread_id", Text, primary_key=True),
+    # The provider's name, and the id by which it finds the session again.
+    Column("provider", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    # The files in it by path: ids of those they are copies of, or have become.
+    Column("files", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 run_steps = Table(
@@ -344,6 +365,8 @@ vector_stores = Table(
     # What made the vectors of its chunks: two models never mix.
     Column("embedding_model", Text),
     Column("embedding_dimensions", Integer),
+    # Names its full-text index, vs_fts_<number>; NULL before anything is in it.
+    Column("fts_number", Integer),
     Index("ix_vector_stores_id", "id", unique=True),
     Index("ix_vector_stores_tenant_seq", "tenant", "seq"),
     Index(
@@ -409,6 +432,36 @@ vector_store_file_batches = Table(
     Column("cancelled", Integer, nullable=False),
     Index("ix_vector_store_file_batches_store", "vector_store_id"),
     sqlite_with_rowid=False,
+)
+
+# What is searched: pieces of the text that was read from a file. Beside them each
+# store has a full-text index of its own: a table vs_fts_<fts_number>; see `retrieval`.
+chunks = Table(
+    "chunks",
+    metadata,
+    # Never used again: what is kept in memory of a chunk stays true.
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("vector_store_id", Text, nullable=False),
+    Column("file_id", Text, nullable=False),
+    # Counted from 0 within the file.
+    Column("idx", Integer, nullable=False),
+    Column("page", Integer),
+    # Where in the file's text it is, in characters.
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("ix_chunks_file", "vector_store_id", "file_id", "idx", unique=True),
+    sqlite_autoincrement=True,
+)
+
+# A table of its own: who reads texts does not drag the vectors along.
+chunk_vectors = Table(
+    "chunk_vectors",
+    metadata,
+    Column("chunk_id", Integer, primary_key=True),
+    # Of length 1, as little-endian half floats.
+    Column("vector", LargeBinary, nullable=False),
 )
 
 api_keys = Table(

@@ -10,6 +10,7 @@ from rich.text import Text
 from langchain_assistants import AssistantsEngine, Settings
 from langchain_assistants.engine.location import database_url
 from langchain_assistants.errors import ConfigurationError
+from langchain_assistants.interpreters.choice import find_provider
 from langchain_assistants.terminal.imported_tools import imported_tools
 
 
@@ -20,6 +21,8 @@ def serve(
     database: str | None = None,
     model_map: Sequence[str] = (),
     tools: Sequence[str] = (),
+    interpreter: str | None = None,
+    embeddings: str | None = None,
     strict_beta_header: bool = False,
     cors_origins: Sequence[str] = (),
     drain_seconds: float,
@@ -32,6 +35,8 @@ def serve(
         database: A SQLite file or a URL; None: the default engine's.
         model_map: `name=other` pairs.
         tools: `module:name` of the engine's tools.
+        interpreter: The name of a provider for the code interpreter.
+        embeddings: The name of a model that makes vectors for file search.
         strict_beta_header: Whether to demand `OpenAI-Beta: assistants=v2`.
         cors_origins: Origins whose web pages may call.
         drain_seconds: How long streams may go on after the signal.
@@ -54,10 +59,18 @@ def serve(
             '  pip install "langchain-assistants[server]"'
         ) from error
 
+    provider = find_provider(interpreter)
+    if provider is not None and (problems := provider.check()):
+        raise ConfigurationError(
+            f"The interpreter '{interpreter}' does not work here:\n"
+            + "\n".join(f"  {problem}" for problem in problems)
+        )
     with AssistantsEngine(
         database_url(database, Settings()),
         model_map=_pairs(model_map),
         tools=[tool for place in tools for tool in imported_tools(place)],
+        interpreter=provider,
+        embeddings=embeddings,
     ) as engine:
         check_host(engine, host)
         app = create_app(

@@ -110,11 +110,17 @@ class IncompleteDetails(WireObject):
 
 
 class Usage(WireObject):
-    """Count the tokens of a step or of a whole run."""
+    """Count the tokens of a step or of a whole run.
+
+    Attributes:
+        interpreter_seconds: For how long a code interpreter executed code of the run
+            (extension); absent where none did.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    interpreter_seconds: Opt[float] = None
 
 
 class TruncationStrategy(WireObject):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from langchain_assistants.types.base import Opt, WireObject
 from langchain_assistants.types.runs import LastError, Usage
@@ -44,13 +45,28 @@ class ImageOutput(WireObject):
     image: OutputImage
 
 
+class MadeFile(WireObject):
+    """Name the file that code has written under a path of its sandbox."""
+
+    path: str
+    file_id: str
+
+
 class CodeInterpreterExecution(WireObject):
-    """Hold the code and what came of it."""
+    """Hold the code and what came of it; without outputs until that is known.
+
+    Attributes:
+        files: What the code has written (extension).
+        seconds: How long it took (extension).
+    """
 
     input: str
-    outputs: list[Annotated[LogsOutput | ImageOutput, Field(discriminator="type")]] = (
-        Field(default_factory=list)
-    )
+    outputs: Annotated[
+        list[Annotated[LogsOutput | ImageOutput, Field(discriminator="type")]],
+        BeforeValidator(lambda outputs: outputs or []),
+    ] = Field(default_factory=list)
+    files: Opt[list[MadeFile]] = None
+    seconds: Opt[float] = None
 
 
 class CodeInterpreterCall(WireObject):
@@ -69,17 +85,29 @@ class FoundText(WireObject):
 
 
 class FileSearchResult(WireObject):
-    """Hold a found file; `content` only where the caller asked for it."""
+    """Hold a found file; `content` only where the caller asked for it.
+
+    Attributes:
+        marker: How the model cites it (extension): `0:1` of `【0:1†source】`.
+        page: Where it begins, counted from 1 (extension).
+    """
 
     file_id: str
     file_name: str
     score: float
     content: Opt[list[FoundText]] = None
+    marker: Opt[str] = None
+    page: Opt[int] = None
 
 
 class FileSearchExecution(WireObject):
-    """Hold how a search ranked and what it found."""
+    """Hold how a search ranked and what it found.
 
+    Attributes:
+        query: What was searched for (extension).
+    """
+
+    query: Opt[str] = None
     ranking_options: Opt[RankingOptions] = None
     results: Opt[list[FileSearchResult]] = None
 
@@ -144,3 +172,18 @@ class RunStep(WireObject):
     completed_at: int | None = None
     metadata: dict[str, str] | None = None
     usage: Usage | None = None
+
+    def without_found_texts(self) -> RunStep:
+        """Return the step without the texts that its searches found."""
+        if not any(self._found()):
+            return self
+        step = self.model_copy(deep=True)
+        for result in step._found():
+            result.content = None
+        return step
+
+    def _found(self) -> Iterator[FileSearchResult]:
+        if isinstance(self.step_details, ToolCallsDetails):
+            for call in self.step_details.tool_calls:
+                if isinstance(call, FileSearchCall):
+                    yield from call.file_search.results or ()

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from langchain_assistants.types.base import (
     Array,
     NonEmpty,
+    Opt,
     WireObject,
     broken_rule,
     by_type,
@@ -24,13 +25,21 @@ MAX_FILTER_DEPTH = 8
 
 
 class SearchResult(WireObject):
-    """Be a piece of a file that answers a query."""
+    """Be a piece of a file that answers a query.
+
+    Extensions: `chunk_index` is its place among the file's chunks, `page` the page it
+    begins on, from 1; `start` and `end` cut it from the file's text, in characters.
+    """
 
     file_id: str
     filename: str
     score: float
     attributes: dict[str, str | bool | int | float] | None
     content: list[FileText]
+    chunk_index: Opt[int] = None
+    page: Opt[int] = None
+    start: Opt[int] = None
+    end: Opt[int] = None
 
 
 class SearchResultsPage(WireObject):
@@ -114,12 +123,34 @@ Query = Annotated[
 ]
 
 
+def _count_for_something(value: dict[str, Any]) -> dict[str, Any]:
+    if not value["embedding_weight"] and not value["text_weight"]:
+        raise broken_rule(
+            "invalid_value",
+            "Invalid '{path}': Expected 'embedding_weight' or 'text_weight' to be "
+            "greater than 0.",
+        )
+    return value
+
+
+@request
+class HybridSearch(TypedDict):
+    """How much vectors and words count; extension: the Responses API has it."""
+
+    embedding_weight: Annotated[float, Field(ge=0, le=1)]
+    text_weight: Annotated[float, Field(ge=0, le=1)]
+
+
 @request
 class SearchRankingOptions(TypedDict, total=False):
-    """How results are ranked, and from which score on one is kept."""
+    """How results are ranked, and from which score on one is kept.
+
+    Any `ranker` but `none` is the engine's reranker, if it has one.
+    """
 
     ranker: Literal["none", "auto", "default-2024-11-15"] | None
     score_threshold: Annotated[float, Field(ge=0, le=1)] | None
+    hybrid_search: Annotated[HybridSearch, AfterValidator(_count_for_something)] | None
 
 
 @request

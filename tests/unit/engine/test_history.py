@@ -404,8 +404,29 @@ def test_images_reach_the_model_as_blocks(engine_factory: EngineFactory) -> None
         assert asked.messages[0].content == [
             {"type": "text", "text": "What is it?"},
             {"type": "image_url", "image_url": url},
-            {"type": "text", "text": "[image file-abc123]"},
+            {"type": "text", "text": "[image file-abc123, which cannot be shown]"},
         ]
+
+
+def test_stored_pictures_reach_the_model(engine_factory: EngineFactory) -> None:
+    with ScriptedChatModel(["A cat."]) as model:
+        engine = engine_factory(model)
+        talk = Dialogue(engine)
+        picture = engine.files.create(file=("cat.png", b"bytes"), purpose="vision")
+        text = engine.files.create(file=("cat.txt", b"a cat"), purpose="assistants")
+        talk.ask(
+            [
+                {"type": "image_file", "image_file": {"file_id": id, "detail": "low"}}
+                for id in (picture.id, text.id)
+            ]
+        )
+    assert model.calls[0].messages[0].content == [
+        {
+            "type": "image_url",
+            "image_url": {"url": "data:image/png;base64,Ynl0ZXM=", "detail": "low"},
+        },
+        {"type": "text", "text": f"[image {text.id}, which cannot be shown]"},
+    ]
 
 
 def test_a_refusal_is_remembered_as_what_the_assistant_said(

@@ -11,11 +11,7 @@ from langchain_assistants.server.callers import Caller
 from langchain_assistants.server.documentation import doc
 from langchain_assistants.server.placing import run_of, step_of
 from langchain_assistants.server.queries import included, list_query
-from langchain_assistants.types.steps import (
-    FileSearchCall,
-    RunStep,
-    ToolCallsDetails,
-)
+from langchain_assistants.types.steps import RunStep
 
 router = APIRouter(prefix="/threads/{thread_id}/runs/{run_id}/steps", tags=["steps"])
 
@@ -30,7 +26,7 @@ async def list_steps(
     await run_of(caller, thread_id, run_id)
     page = await caller.steps.alist(run_id, **params)
     if not contents:
-        page.data = [_without_contents(step) for step in page.data]
+        page.data = [step.without_found_texts() for step in page.data]
     return answer(page)
 
 
@@ -41,14 +37,4 @@ async def retrieve_step(
     """Retrieve a step."""
     contents = included(request)
     step = await step_of(caller, thread_id, run_id, step_id)
-    return answer(step if contents else _without_contents(step))
-
-
-def _without_contents(step: RunStep) -> RunStep:
-    """Return a step without the texts that its searches found."""
-    if isinstance(step.step_details, ToolCallsDetails):
-        for call in step.step_details.tool_calls:
-            if isinstance(call, FileSearchCall):
-                for result in call.file_search.results or ():
-                    result.content = None
-    return step
+    return answer(step if contents else step.without_found_texts())

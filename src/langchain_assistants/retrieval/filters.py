@@ -1,0 +1,55 @@
+"""Attribute filters as SQL conditions; that they are small is checked with requests.
+
+Values are compared with values of their own type only: a string never equals a number,
+nor is it less. `ne` and `nin` hold for files that lack the attribute.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, exists, literal, or_
+
+from langchain_assistants.storage.database import storable, to_json
+from langchain_assistants.storage.functions import members_of
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "in": operator.eq,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+_NEGATED = {"ne": "eq", "nin": "in"}
+
+
+def holds(
+    filter: Mapping[str, Any], attributes: ColumnElement[str]
+) -> ColumnElement[bool]:
+    """Return the condition that a checked filter holds for attributes (JSON text).
+
+    Keys and values are parameters of it, never a part of its text.
+    """
+    kind = filter["type"]
+    if kind in ("and", "or"):
+        inner = [holds(item, attributes) for item in filter["filters"]]
+        return and_(*inner) if kind == "and" else or_(*inner)
+    if kind in _NEGATED:
+        return ~holds({**filter, "type": _NEGATED[kind]}, attributes)
+    values = filter["value"] if kind == "in" else [filter["value"]]
+    # Both sides are read by the same JSON parser: equal numbers are equal then.
+    given = members_of(attributes).table_valued("key", "type", "value")
+    asked = members_of(literal(to_json(values))).table_valued("type", "value")
+    return exists().where(
+        given.c.key == literal(storable(filter["key"])),
+        _type(given.c.type) == _type(asked.c.type),
+        _COMPARISONS[kind](given.c.value, asked.c.value),
+    )
+
+
+def _type(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return the type of a JSON value, of which a number or a boolean has but one."""
+    return case({"integer": "real", "false": "true"}, value=column, else_=column)

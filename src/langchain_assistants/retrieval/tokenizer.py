@@ -1,0 +1,77 @@
+"""Words of texts and queries, so that FTS5 finds one by the other; nothing is stored.
+
+A full-text index forgets a text only by what it was given of it: `indexed` must give
+the same for ever, or a migration has to make the indexes anew.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import groupby
+
+from langchain_assistants.retrieval.stop_words import STOP_WORDS
+from langchain_assistants.storage.database import storable
+
+FTS5_TOKENIZER = "porter unicode61 remove_diacritics 2 categories 'L* N* Co M*'"
+"""Marks are parts of words: without them Hindi and Thai fall apart at each vowel."""
+
+_MOST_QUERY_CHARS = 10_000
+_MOST_TERMS = 64
+
+# Scripts that write no spaces between words, and Hangul, where endings hide the word.
+_UNSPACED = re.compile(
+    "["
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u1000-\u109f"  # Myanmar
+    "\u1780-\u17ff"  # Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"  # Kana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+    "\uac00-\ud7a3"  # Hangul
+    "]+"
+)
+
+
+def indexed(text: str) -> str:
+    """Return what the full-text index is given of a text.
+
+    Runs without spaces become overlapping pairs of characters.
+    """
+    return _UNSPACED.sub(_pairs, unicodedata.normalize("NFKC", storable(text)))
+
+
+def query_terms(query: str) -> list[str]:
+    """Return the terms of a query in FTS5's syntax, each quoted: none is an operator.
+
+    English stop words are left out, unless there is nothing else.
+    """
+    terms: dict[str, None] = {}
+    for word in telling_words(query):
+        for term in _UNSPACED.sub(_pairs, word).split():
+            # Of a longer run only pairs are in the index: look for those it begins.
+            begins = len(term) == 1 and _UNSPACED.fullmatch(term)
+            terms[f'"{term}"*' if begins else f'"{term}"'] = None
+    return list(terms)[:_MOST_TERMS]
+
+
+def telling_words(query: str) -> list[str]:
+    """Return the words of a query without stop words; with them if it has no other."""
+    text = unicodedata.normalize("NFKC", storable(query[:_MOST_QUERY_CHARS]))
+    words = _words(text)
+    return [word for word in words if word.lower() not in STOP_WORDS] or words
+
+
+def _words(text: str) -> list[str]:
+    runs = groupby(text, _is_of_word)
+    return ["".join(run) for is_word, run in runs if is_word]
+
+
+def _is_of_word(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] in "LNM" or category == "Co"
+
+
+def _pairs(run: re.Match[str]) -> str:
+    text = run[0]
+    pairs = [text[at : at + 2] for at in range(len(text) - 1)]
+    return f" {' '.join(pairs or [text])} "
