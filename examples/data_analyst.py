@@ -14,6 +14,7 @@ It needs Linux and `pip install "langchain-assistants[interpreter]"`; elsewhere 
 from __future__ import annotations
 
 import re
+from textwrap import indent
 from typing import Any
 
 from model_option import open_engine
@@ -37,12 +38,15 @@ QUESTION = (
 )
 
 FIRST_ATTEMPT = """
+import csv
+
+rows = list(csv.DictReader(open("/mnt/data/sales.csv")))
+sum(float(row["units"]) * float(row["price"]) for row in rows)
+"""
+REPAIRED = """
 import pandas as pd
 
 sales = pd.read_csv("/mnt/data/sales.csv")
-(sales["units"] * sales["price"]).sum()
-"""
-REPAIRED = """
 sales = sales.drop_duplicates().dropna(subset=["units"])
 sales["region"] = sales["region"].str.title()
 price = sales["price"].str.removesuffix(" €").str.replace(",", ".")
@@ -103,7 +107,10 @@ def main() -> None:
                 print("\n" + made.code_interpreter.input.strip())
                 for output in made.code_interpreter.outputs:
                     shown = output.logs if output.type == "logs" else "(a picture)"
-                    print("    →", shown.strip().splitlines()[-1])
+                    lines = shown.strip().splitlines()
+                    failed = lines[0].startswith("Traceback")
+                    seen = lines[-1:] if failed else lines
+                    print(indent("\n".join(seen), "    → "))
                     logs.append(shown)
         print("\nanalyst:", answer.text)
 
@@ -118,8 +125,8 @@ def main() -> None:
                     print(f"   file: {link.text}, {len(files[-1])} bytes")
 
         if scripted:
-            failed, revenue, _ = logs
-            assert "Error" in failed
+            error, revenue, _ = logs
+            assert "ValueError: could not convert string to float" in error
             assert "March" in revenue
             assert "March was the best month, with 457.00 €" in answer.text
             assert [picture[:4] for picture in pictures] == [b"\x89PNG"]
