@@ -34,7 +34,7 @@ class Transferred:
 
 @dataclass
 class ShellSandbox:
-    """One sandbox; commands and files know its folder as `/mnt/data`."""
+    """One sandbox; commands and code know its folder as `/mnt/data`."""
 
     id: str
     folder: Path
@@ -73,6 +73,9 @@ class ShellSandbox:
             try:
                 file = self._real(path)
                 file.parent.mkdir(parents=True, exist_ok=True)
+                if path.endswith(".json"):  # the code
+                    home = str(self.folder).encode()
+                    content = content.replace(HOME.encode(), home)
                 file.write_bytes(content)
                 written.append(Transferred(path))
             except OSError:
