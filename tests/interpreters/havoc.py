@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.interpreters.scene import HELD, Scene, left_over, loses, survives
+
 from langchain_assistants.errors import InterpreterError
 from langchain_assistants.interpreters.local.folder import LISTED_FILES
 from langchain_assistants.interpreters.local.processes import Processes
-from tests.interpreters.scene import HELD, Scene, left_over, loses, survives
 
 Attack = Callable[[Scene], Awaitable[str]]
 ATTACKS: dict[str, Attack] = {}
@@ -133,9 +134,21 @@ _surviving(
     timeout=0.3,
 )
 _surviving(
-    "a_loop_in_c", _NEVER_IN_PYTHON, stopped="timeout", state_lost=True, timeout=0.3
+    "a_loop_in_c",
+    _NEVER_IN_PYTHON,
+    small=True,
+    stopped="timeout",
+    state_lost=True,
+    timeout=0.3,
 )
-_surviving("no_interrupts", _STUBBORN, stopped="timeout", state_lost=True, timeout=0.3)
+_surviving(
+    "no_interrupts",
+    _STUBBORN,
+    small=True,
+    stopped="timeout",
+    state_lost=True,
+    timeout=0.3,
+)
 _surviving("a_huge_array", "bytearray(64 << 30)", error="MemoryError", state_lost=False)
 _surviving(
     "growing_memory", _GROWING, small=True, error="MemoryError", state_lost=False
@@ -198,7 +211,7 @@ _surviving(
 )
 _surviving(
     "nonsense_to_the_host",
-    "import os\nfor fd in range(3, 30):\n  try: os.write(fd, b'[' * 100_000 + b'\\n')\n  except OSError: pass",
+    "import os\nfor fd in range(3, 250):\n  try: os.write(fd, b'[' * 100_000 + b'\\n')\n  except OSError: pass",
     error="InterpreterDied",
     state_lost=True,
 )
@@ -246,8 +259,8 @@ _surviving("an_enormous_value", "'x' * 300_000_000", error=None, state_lost=Fals
 async def a_fork_bomb(scene: Scene) -> str:
     session = scene.large.session()
     try:
-        result = await session.run(_FORKS, timeout=20)
-        again = await session.run("1", timeout=20)
+        result = await session.run(_FORKS, timeout=60)
+        again = await session.run("1", timeout=60)
         return HELD if result.error is None and again.error is None else repr(result)
     finally:
         await session.close()
@@ -257,10 +270,10 @@ async def a_fork_bomb(scene: Scene) -> str:
 async def a_thread_bomb(scene: Scene) -> str:
     session = scene.small.session()
     try:
-        result = await session.run(_THREADS, timeout=20)
+        result = await session.run(_THREADS, timeout=60)
         # The kernel refuses, or where it cannot count, the warden comes.
         told = result.error.message if result.error else ""
-        again = await session.run("1", timeout=20)
+        again = await session.run("1", timeout=60)
         held = (not result.error or "too many" in told) and not again.error
         return HELD if held else repr(result)
     finally:
@@ -271,7 +284,7 @@ async def a_thread_bomb(scene: Scene) -> str:
 async def forks_with_memory(scene: Scene) -> str:
     session = scene.small.session()
     try:
-        result = await session.run(_FORKS_WITH_MEMORY, timeout=20)
+        result = await session.run(_FORKS_WITH_MEMORY, timeout=60)
         if scene.jail == "landlock":
             return HELD if result.error and "Permission" in result.error.name else "?"
         told = result.error.message if result.error else ""
@@ -335,7 +348,7 @@ async def ten_thousand_files(scene: Scene) -> str:
 @attack
 async def a_daemon_after_the_end(scene: Scene) -> str:
     session = scene.large.session()
-    await session.run(_DAEMON, timeout=20)
+    await session.run(_DAEMON, timeout=60)
     assert session.lodging is not None
     assert session.lodging.worker is not None
     pids = [p.pid for p in Processes().tree(session.lodging.worker.pid)]
@@ -351,7 +364,7 @@ async def a_daemon_after_the_end(scene: Scene) -> str:
 async def files_that_are_none(scene: Scene) -> str:
     session = scene.large.session()
     try:
-        await session.run(_SMUGGLED, timeout=20)
+        await session.run(_SMUGGLED, timeout=60)
         listed = [file.path for file in await session.list_files()]
         if listed != ["/mnt/data/honest"]:
             return f"listed: {listed}"
@@ -380,7 +393,7 @@ async def uploads_through_links(scene: Scene) -> str:
             f"import os\nos.symlink({str(victim)!r}, 'file')\n"
             f"os.symlink({str(victim.parent)!r}, 'folder')\n"
             "os.symlink('/', 'root')\nos.mkdir('taken')",
-            timeout=20,
+            timeout=60,
         )
         await session.upload("file", b"new")
         for name in ("folder/secret", "root/tmp/x", "../x", "/tmp/x", "taken"):
@@ -403,7 +416,7 @@ async def a_closed_folder_is_deleted_all_the_same(scene: Scene) -> str:
     await session.run(
         "import os\nos.makedirs('a/b/c')\nopen('a/b/c/f', 'w').close()\n"
         "os.chmod('a/b/c', 0)\nos.chmod('a/b', 0)\nos.chmod('a', 0)",
-        timeout=20,
+        timeout=60,
     )
     assert session.lodging is not None
     path: Path = session.lodging.folder.path
@@ -413,7 +426,7 @@ async def a_closed_folder_is_deleted_all_the_same(scene: Scene) -> str:
 
 @attack
 async def a_caller_that_goes_away_from_stubborn_code(scene: Scene) -> str:
-    session = scene.large.session()
+    session = scene.small.session()
     begun = asyncio.Event()
 
     async def on_event(_: object) -> None:
@@ -426,7 +439,7 @@ async def a_caller_that_goes_away_from_stubborn_code(scene: Scene) -> str:
         await begun.wait()
         running.cancel()
         await asyncio.wait([running])
-        result = await session.run("1", timeout=20)
+        result = await session.run("1", timeout=60)
         return HELD if result.state_lost and not result.error else repr(result)
     finally:
         await session.close()

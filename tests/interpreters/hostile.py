@@ -13,10 +13,14 @@ import sys
 import time
 from pathlib import Path
 
-from langchain_assistants.interpreters.base import ExecutionResult
 from tests.interpreters.havoc import ATTACKS
 from tests.interpreters.probes import PRELUDE, PROBES
 from tests.interpreters.scene import HELD, Scene, scene_of
+
+from langchain_assistants.interpreters.base import ExecutionResult
+
+AT_ONCE = 5
+"""Attacks that run at the same time: most of them wait for their end."""
 
 
 async def probe(scene: Scene) -> dict[str, str]:
@@ -57,13 +61,18 @@ async def main(jail: str, only: list[str]) -> dict[str, str]:
     with scene_of(jail) as scene:
         async with scene.large, scene.small:
             outcomes = {} if only else await probe(scene)
-            for name in only or ATTACKS:
-                begun = time.monotonic()
-                try:
-                    outcomes[name] = await ATTACKS[name](scene)
-                except Exception as error:
-                    outcomes[name] = f"{type(error).__name__}: {error}"
-                print(f"{name}: {time.monotonic() - begun:.2f} s", file=sys.stderr)
+            some = asyncio.Semaphore(AT_ONCE)
+
+            async def act(name: str) -> None:
+                async with some:
+                    begun = time.monotonic()
+                    try:
+                        outcomes[name] = await ATTACKS[name](scene)
+                    except Exception as error:
+                        outcomes[name] = f"{type(error).__name__}: {error}"
+                    print(f"{name}: {time.monotonic() - begun:.2f} s", file=sys.stderr)
+
+            await asyncio.gather(*map(act, only or ATTACKS))
     return outcomes
 
 

@@ -49,8 +49,7 @@ if H["jail"] == "bubblewrap" and os.path.exists(H["home"]):
 for path in (H["secret"], H["folder"] + "/new", "/new", "/etc/new", "/usr/lib/new"):
     attempt(path, write, path)
 for path in (os.__file__, sys.executable, H["inside"] + "/new.py", "/dev/new"):
-    attempt(path, write, path)
-    attempt(path + " by name", os.unlink, path)
+    attempt(path, lambda: open(path, "ab").close())
 attempt("mkdir", os.mkdir, H["folder"] + "/d")
 attempt("remove", os.unlink, H["secret"])
 attempt("link out", os.link, H["secret"], "stolen")
@@ -82,7 +81,11 @@ if H["jail"] == "bubblewrap":
     pids = [name for name in os.listdir("/proc") if name.isdigit()]
     if len(pids) > 2:
         done.append(f"processes {pids}")
-    attempt("environ of the first", read, "/proc/1/environ")
+    try:
+        if H["marker"].encode() in open("/proc/1/environ", "rb").read():
+            done.append("environ of the first")
+    except OSError:
+        pass
 """,
     "other_sessions_are_out_of_reach": """
 attempt("folder", os.listdir, H["other"])

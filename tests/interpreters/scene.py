@@ -51,7 +51,7 @@ class Scene:
                 stack, socket.AF_UNIX, socket.SOCK_DGRAM, f"\0{secrets.token_hex()}"
             ),
         }
-        self.large = LocalInterpreter(jail=jail, limits=Limits(grace_seconds=0.5))
+        self.large = LocalInterpreter(jail=jail, limits=Limits(grace_seconds=20))
         self.small = LocalInterpreter(jail=jail, limits=SMALL)
 
     def facts(self, other: LocalSession) -> dict[str, object]:
@@ -113,7 +113,7 @@ async def survives(session: LocalSession, code: str, **expected: object) -> str:
         **expected: Attributes of the result, and `error`: the exception's name.
     """
     await session.run("kept = 1", timeout=30)
-    result = await session.run(code, timeout=expected.pop("timeout", 10.0))  # type: ignore[arg-type]
+    result = await session.run(code, timeout=expected.pop("timeout", 60.0))  # type: ignore[arg-type]
     error = result.error.name if result.error else None
     found = {name: getattr(result, name) for name in expected if name != "error"}
     if "error" in expected:
@@ -132,7 +132,7 @@ async def loses(session: LocalSession, code: str) -> str:
     first = await session.start()
     folder = session.lodging.folder.path if session.lodging else None
     try:
-        result = await session.run(code, timeout=20)
+        result = await session.run(code, timeout=60)
     except InterpreterError as error:
         if first not in str(error) or folder is None or folder.exists():
             return f"{error} {folder}"
