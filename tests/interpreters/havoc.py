@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
+from tests.interpreters.breakage import STUBBORN, SURVIVED
 from tests.interpreters.scene import HELD, Scene, left_over, loses, survives
 
 from langchain_assistants.errors import InterpreterError
@@ -15,8 +15,6 @@ from langchain_assistants.interpreters.local.processes import Processes
 Attack = Callable[[Scene], Awaitable[str]]
 ATTACKS: dict[str, Attack] = {}
 
-_STUBBORN = "import signal\nsignal.signal(2, signal.SIG_IGN)\nwhile True: pass"
-_NEVER_IN_PYTHON = "import re; re.match('(a+)+$', 'a' * 64 + 'b')"
 _NAMELESS = """
 import os
 kept_open = []
@@ -56,7 +54,6 @@ for _ in range(3):
         signal.pause()
 time.sleep(30)
 """
-_GROWING = "kept_all = []\nwhile True: kept_all.append(bytearray(b'x' * 1_000_000))"
 _THREADS = """
 import threading
 threading.stack_size(65536)
@@ -104,10 +101,9 @@ def attack(function: Attack) -> Attack:
     return function
 
 
-def _surviving(name: str, code: str, **expected: object) -> None:
+def _surviving(name: str, code: str, small: bool, expected: dict[str, object]) -> None:
     async def act(scene: Scene) -> str:
-        provider = scene.small if expected.pop("small", False) else scene.large
-        session = provider.session()
+        session = (scene.small if small else scene.large).session()
         try:
             return await survives(session, code, **expected)
         finally:
@@ -116,143 +112,8 @@ def _surviving(name: str, code: str, **expected: object) -> None:
     ATTACKS[name] = act
 
 
-_surviving(
-    "endless_loop", "while True: pass", stopped="timeout", state_lost=False, timeout=0.3
-)
-_surviving(
-    "endless_sleep",
-    "import time; time.sleep(99)",
-    stopped="timeout",
-    state_lost=False,
-    timeout=0.3,
-)
-_surviving(
-    "a_bare_except",
-    "try:\n  while True: pass\nexcept: pass",
-    stopped="timeout",
-    state_lost=False,
-    timeout=0.3,
-)
-_surviving(
-    "a_loop_in_c",
-    _NEVER_IN_PYTHON,
-    small=True,
-    stopped="timeout",
-    state_lost=True,
-    timeout=0.3,
-)
-_surviving(
-    "no_interrupts",
-    _STUBBORN,
-    small=True,
-    stopped="timeout",
-    state_lost=True,
-    timeout=0.3,
-)
-_surviving("a_huge_array", "bytearray(64 << 30)", error="MemoryError", state_lost=False)
-_surviving(
-    "growing_memory", _GROWING, small=True, error="MemoryError", state_lost=False
-)
-_surviving(
-    "a_large_file",
-    "with open('x', 'wb') as f:\n  for _ in range(9): f.write(bytes(1 << 20)); f.flush()",
-    small=True,
-    error="OSError",
-    state_lost=False,
-)
-_surviving(
-    "a_flood_of_lines",
-    "while True: print('x' * 60)",
-    stopped="output_limit",
-    truncated=True,
-    state_lost=False,
-)
-_surviving(
-    "a_flood_of_bytes",
-    "import os\nwhile True: os.write(1, b'y' * 65536)",
-    stopped="output_limit",
-    truncated=True,
-    state_lost=False,
-)
-_surviving(
-    "a_flood_of_values",
-    "while True: display(1)",
-    stopped="output_limit",
-    truncated=True,
-    state_lost=False,
-)
-_surviving(
-    "an_endless_line",
-    "import sys\nwhile True: sys.stdout.write('x' * 100_000)",
-    stopped="output_limit",
-    truncated=True,
-    state_lost=False,
-)
-_surviving(
-    "leaving", "import os; os._exit(3)", error="InterpreterDied", state_lost=True
-)
-_surviving(
-    "killing_itself",
-    "import os; os.kill(os.getpid(), 9)",
-    error="InterpreterDied",
-    state_lost=True,
-)
-_surviving(
-    "a_crash",
-    "import ctypes; ctypes.string_at(0)",
-    error="InterpreterDied",
-    state_lost=True,
-)
-_surviving(
-    "closing_its_pipes",
-    "import os; os.closerange(3, 250)",
-    error="InterpreterDied",
-    state_lost=True,
-)
-_surviving(
-    "nonsense_to_the_host",
-    "import os\nfor fd in range(3, 250):\n  try: os.write(fd, b'[' * 100_000 + b'\\n')\n  except OSError: pass",
-    error="InterpreterDied",
-    state_lost=True,
-)
-_surviving("sys_exit", "import sys; sys.exit(1)", error="SystemExit", state_lost=False)
-_surviving(
-    "binary_output",
-    "import os, sys\nsys.stdout.buffer.write(bytes(range(256)))\nos.write(2, bytes(range(256)))\nprint('\\ud800', '\\x00')",
-    error=None,
-    state_lost=False,
-)
-_surviving(
-    "other_builtins",
-    "import builtins\nfor name in list(vars(builtins)):\n  if name[0] != '_': setattr(builtins, name, None)",
-    state_lost=False,
-)
-_surviving("no_builtins", "import builtins\nvars(builtins).clear()", state_lost=False)
-_surviving(
-    "other_streams",
-    "import sys\nsys.stdout = sys.stderr = sys.stdin = None",
-    error=None,
-    state_lost=False,
-)
-_surviving(
-    "other_modules",
-    "import sys\nsys.modules.clear()\nsys.path.clear()",
-    error=None,
-    state_lost=False,
-)
-_surviving(
-    "a_value_that_cannot_be_shown",
-    "class A:\n  def __repr__(self): 1/0\nA()",
-    error="ZeroDivisionError",
-    state_lost=False,
-)
-_surviving(
-    "an_error_that_cannot_be_told",
-    "class E(Exception):\n  def __str__(self): raise self\nraise E",
-    error="E",
-    state_lost=False,
-)
-_surviving("an_enormous_value", "'x' * 300_000_000", error=None, state_lost=False)
+for _survived in SURVIVED:
+    _surviving(*_survived)
 
 
 @attack
@@ -419,9 +280,10 @@ async def a_closed_folder_is_deleted_all_the_same(scene: Scene) -> str:
         timeout=60,
     )
     assert session.lodging is not None
-    path: Path = session.lodging.folder.path
+    path = session.lodging.folder.path
     await session.close()
-    return f"{path} is left" if path.exists() else HELD
+    left = await asyncio.to_thread(path.exists)
+    return f"{path} is left" if left else HELD
 
 
 @attack
@@ -434,7 +296,7 @@ async def a_caller_that_goes_away_from_stubborn_code(scene: Scene) -> str:
 
     try:
         running = asyncio.create_task(
-            session.run(f"print(1)\n{_STUBBORN}", timeout=60, on_event=on_event)
+            session.run(f"print(1)\n{STUBBORN}", timeout=60, on_event=on_event)
         )
         await begun.wait()
         running.cancel()
