@@ -85,7 +85,7 @@ class SessionFolder:
                 fd = os.open(name, flags, dir_fd=folder)
             except OSError as error:
                 raise InterpreterError(_NO_FILE) from error
-        with open(fd, "rb") as file:
+        try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
                 raise InterpreterError(_NO_FILE)
@@ -93,7 +93,10 @@ class SessionFolder:
                 raise InterpreterError(
                     f"The file has {found.st_size} bytes; at most {most} are read."
                 )
-            return file.read(most)
+            with open(fd, "rb", closefd=False) as file:
+                return file.read(most)
+        finally:
+            os.close(fd)
 
     def write(self, path: str, data: bytes) -> str:
         """Write a file, in place of what has its name, and return its path.

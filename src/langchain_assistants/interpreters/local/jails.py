@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 from dataclasses import asdict
@@ -21,8 +22,6 @@ JailName = Literal["bubblewrap", "landlock", "none"]
 
 _DEVICES = ("/dev/urandom", "/dev/random", "/dev/zero", "/dev/full")
 _MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
-# Before it, a limit of processes counted those of the user on the whole machine.
-_LIMITS_PER_NAMESPACE = (5, 14)
 
 
 class Jail(Protocol):
@@ -80,7 +79,10 @@ class Bubblewrap:
         for name in ("bin", "lib", "lib32", "lib64"):
             mounts += _as_on_the_host(f"/{name}")
         mounts += [*_folders_above(HOME), "--bind", str(folder.data), HOME]
-        confinement = Confinement(limits=_rlimits(limits), uid=folder.uid)
+        confinement = Confinement(
+            limits=_rlimits(limits, own_tasks=_is_root() or _counts_in_namespaces()),
+            uid=folder.uid,
+        )
         return [
             bwrap,
             *namespaces,
@@ -123,7 +125,7 @@ class Landlock:
         """Return the command that starts the worker on two inherited descriptors."""
         places = [*runtime.readable(), str(folder.path)]
         confinement = Confinement(
-            limits=_rlimits(limits),
+            limits=_rlimits(limits, own_tasks=_is_root()),
             read=[*runtime.readable(), *_DEVICES, *_MACHINE],
             write=[str(folder.data), str(folder.temporary), "/dev/null"],
             landlock=min(self._abi, 6),
@@ -150,17 +152,26 @@ def _worker(
     return [*runtime.program(), json.dumps(asdict(confinement)), json.dumps(serving)]
 
 
-def _rlimits(limits: Limits) -> dict[str, int]:
-    wanted = {
+def _rlimits(limits: Limits, *, own_tasks: bool) -> dict[str, int]:
+    """Return the limits that the kernel holds; the warden holds the others.
+
+    Args:
+        limits: What a session may use.
+        own_tasks: Whether the kernel counts the tasks of the session, and not all
+            that its user has on this machine.
+    """
+    return {
         "AS": limits.memory_bytes,
         "FSIZE": limits.file_bytes,
         "NOFILE": limits.open_files,
         "CORE": 0,
+        **({"NPROC": limits.tasks} if own_tasks else {}),
     }
-    release = tuple(int(part) for part in platform.release().split(".")[:2])
-    if _is_root() or release >= _LIMITS_PER_NAMESPACE:
-        wanted["NPROC"] = limits.tasks
-    return wanted
+
+
+def _counts_in_namespaces() -> bool:
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    return release is not None and tuple(map(int, release.groups())) >= (5, 14)
 
 
 def _folders_above(path: str) -> list[str]:

@@ -71,6 +71,8 @@ def _process(pid: int) -> Process | None:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
+    if fields[0] in (b"Z", b"X"):  # dead, and its parent has not heard of it yet
+        return None
     return Process(pid, int(fields[1]), int(fields[17]), int(fields[21]) * _PAGE)
 
 

@@ -6,7 +6,6 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -86,12 +85,12 @@ def program() -> list[str]:
     return [executable(), "-I", "-S", "-B", str(INSIDE / "__main__.py")]
 
 
-def environment(home: str, temporary: str) -> dict[str, str]:
-    """Return the whole environment of a session."""
+def environment(data: str, temporary: str) -> dict[str, str]:
+    """Return the whole environment of a session, by where its folders are."""
     return {
         "PATH": "/usr/bin:/bin",
-        "HOME": home,
-        "DATA_FOLDER": home,
+        "HOME": temporary,
+        "DATA_FOLDER": data,
         "TMPDIR": temporary,
         "LANG": "C.UTF-8",
         "MPLBACKEND": "module://inside.backend",
@@ -106,12 +105,3 @@ def _base() -> dict[str, str]:
         "installed_base": sys.base_prefix,
         "installed_platbase": sys.base_exec_prefix,
     }
-
-
-def missing_packages(names: Sequence[str]) -> list[str]:
-    """Return which packages are in none of the folders."""
-    return [
-        name
-        for name in names
-        if not any(os.path.isdir(os.path.join(path, name)) for path in packages())
-    ]

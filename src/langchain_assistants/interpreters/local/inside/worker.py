@@ -155,14 +155,25 @@ class Worker:
 
 
 def _described(error: BaseException) -> dict[str, str]:
-    """Write an error down without the frames of this file."""
-    frames = error.__traceback__
-    while frames and os.path.dirname(frames.tb_frame.f_code.co_filename) == _HERE:
-        frames = frames.tb_next
+    """Write an error down without the frames of the worker."""
     name = type(error).__name__
     try:
-        message = str(error)
-        lines = traceback.format_exception(type(error), error, frames)
+        described = traceback.TracebackException.from_exception(error)
+        _without_ours(described)
+        message, lines = str(error), list(described.format())
     except Exception:  # the error's own methods fail
         message, lines = "", [f"{name}\n"]
     return {"name": name, "message": message, "traceback": "".join(lines)}
+
+
+def _without_ours(described: traceback.TracebackException | None) -> None:
+    while described is not None:
+        described.stack[:] = [
+            frame
+            for frame in described.stack
+            if os.path.dirname(frame.filename) != _HERE
+        ]
+        for inner in described.exceptions or ():
+            _without_ours(inner)
+        _without_ours(described.__cause__)
+        described = described.__context__
