@@ -139,7 +139,7 @@ class AssistantsEngine:
         self._offloading = Offloading()
         own_tools = Implementations(tools, self._offloading)
         models = Models(chat_model, model_map or {}, self._offloading)
-        provider = find_provider(interpreter)
+        self._provider = provider = find_provider(interpreter)
         fallback_models = fallbacks(
             model_fallbacks, lambda name: models.resolve(name, {})
         )
@@ -284,6 +284,7 @@ class AssistantsEngine:
             repair=repair,
             in_memory=self.database if path == IN_MEMORY else None,
             blobs=self._workplace.blobs,
+            interpreter=self._provider,
         )
 
     backup = blocking(abackup)
