@@ -46,6 +46,7 @@ class Shelf:
                 usage_bytes=0,
                 attempt=1,
                 lease_until=None,
+                worker=None,
             )
             yield from index.put(
                 self.id, file_id, chunks, embedding_model=embedding_model
