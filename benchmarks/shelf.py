@@ -34,20 +34,17 @@ class Shelf:
         file_id = self._engine.files.create(file=b"x", purpose="assistants").id
 
         def added() -> Transaction[None]:
-            yield _ATTACH(
-                vector_store_id=self.id,
-                file_id=file_id,
-                batch_id=None,
-                created_at=0.0,
-                status="completed",
-                last_error=None,
-                attributes="{}",
-                chunking_strategy='{"type":"other"}',
-                usage_bytes=0,
-                attempt=1,
-                lease_until=None,
-                worker=None,
-            )
+            columns = dict.fromkeys(_columns) | {
+                "vector_store_id": self.id,
+                "file_id": file_id,
+                "created_at": 0.0,
+                "status": "completed",
+                "attributes": "{}",
+                "chunking_strategy": '{"type":"other"}',
+                "usage_bytes": 0,
+                "attempt": 1,
+            }
+            yield _ATTACH(**columns)
             yield from index.put(
                 self.id, file_id, chunks, embedding_model=embedding_model
             )

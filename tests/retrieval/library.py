@@ -101,20 +101,17 @@ class Library:
         """Attach a file with these chunks."""
 
         def attached() -> Transaction[None]:
-            yield _ATTACH(
-                vector_store_id=self.id,
-                file_id=file_id,
-                batch_id=None,
-                created_at=0.0,
-                status="completed",
-                last_error=None,
-                attributes=to_json(attributes or {}),
-                chunking_strategy=to_json({"type": "other"}),
-                usage_bytes=0,
-                attempt=1,
-                lease_until=None,
-                worker=None,
-            )
+            columns = dict.fromkeys(_columns) | {
+                "vector_store_id": self.id,
+                "file_id": file_id,
+                "created_at": 0.0,
+                "status": "completed",
+                "attributes": to_json(attributes or {}),
+                "chunking_strategy": to_json({"type": "other"}),
+                "usage_bytes": 0,
+                "attempt": 1,
+            }
+            yield _ATTACH(**columns)
             yield from self.replaced(file_id, texts)
 
         self.write(attached())
@@ -132,6 +129,16 @@ class Library:
             embedding_model=self.model,
         )
         yield from change_store(self.id, self.engine._workplace.clock())
+
+    def stored(self, file_id: str) -> list[str]:
+        """Return the texts of a file's chunks."""
+
+        async def read() -> list[StoredChunk]:
+            return await self.engine.database.read(
+                index.stored_chunks(self.id, file_id)
+            )
+
+        return [chunk.text for chunk in self.engine.portal.call(read)]
 
     @property
     def model(self) -> str | None:

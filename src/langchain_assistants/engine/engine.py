@@ -140,7 +140,9 @@ class AssistantsEngine:
         embedder = None if embeddings is None else Embedder(embeddings)
         make_store = None if retrieval is None else function_of(retrieval)
         self.database = open_database(self.url, self.settings)
-        outside = make_store and OutsideStores(make_store, self.database)
+        outside = (
+            None if make_store is None else OutsideStores(make_store, self.database)
+        )
         self._workplace = Workplace(
             self.database,
             self.settings,

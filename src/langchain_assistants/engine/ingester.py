@@ -35,6 +35,7 @@ from langchain_assistants.errors import (
 )
 from langchain_assistants.retrieval.documents import RefusedFile
 from langchain_assistants.retrieval.index import StoredChunk
+from langchain_assistants.retrieval.outside import OutsideStores
 from langchain_assistants.retrieval.parser import ChunkedDocument, Parser
 
 logger = logging.getLogger(__name__)
@@ -172,11 +173,14 @@ class Ingester:
             )
         database = self._workplace.database
         try:
-            equal = await database.read(equal_file(file))
+            outside = self._workplace.chunks.outside
+            equal = None if outside else await database.read(equal_file(file))
             if equal is not None and await database.write(copy_file(file, equal)):
                 return
             document = await self._read(file)
             chunks = await self._embedded(file, document)
+            if outside is not None:
+                await self._put_outside(outside, file, chunks)
             await database.write(complete_file(file, chunks))
         except (RefusedFile, StorageError):
             raise
@@ -255,6 +259,24 @@ class Ingester:
                 document.chunks, texts, vectors, strict=True
             )
         ]
+
+    async def _put_outside(
+        self, outside: OutsideStores, file: ClaimedFile, chunks: list[StoredChunk]
+    ) -> None:
+        """Put chunks into the user's own store, before ours says that they are there.
+
+        Raises:
+            RefusedFile: That store has failed.
+        """
+        try:
+            await outside.put(file.store_id, file.file_id, file.filename, chunks)
+        # A store of somebody else raises what it likes.
+        except Exception as error:
+            raise RefusedFile(
+                "server_error",
+                f"The store of retrieval= failed ({type(error).__name__}). Attach the "
+                "file again later.",
+            ) from error
 
     @contextlib.asynccontextmanager
     async def _claim_kept(self, file: ClaimedFile) -> AsyncIterator[None]:

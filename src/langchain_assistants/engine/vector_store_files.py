@@ -123,6 +123,9 @@ class VectorStoreFiles(Resource):
             yield from store_file_row(vector_store_id, file_id)
             yield from detach_file(vector_store_id, file_id, now)
 
+        if (outside := self._workplace.chunks.outside) is not None:
+            await self._row(vector_store_id, file_id)
+            await outside.forget(store_id=vector_store_id, file_id=file_id)
         await self._workplace.database.write(remove())
         return Deleted(id=file_id, object="vector_store.file.deleted")
 

@@ -154,6 +154,9 @@ class VectorStores(Resource):
             yield from store_row(vector_store_id, self._tenant)
             yield from delete_store(vector_store_id)
 
+        if (outside := self._workplace.chunks.outside) is not None:
+            await self.aretrieve(vector_store_id)
+            await outside.forget(store_id=vector_store_id)
         await self._workplace.database.write(remove())
         return Deleted(id=vector_store_id, object="vector_store.deleted")
 

@@ -85,7 +85,7 @@ def test_every_sync_method_has_an_async_twin_with_the_same_parameters(
         assert parallel.__doc__
 
 
-@pytest.mark.parametrize("option", ["interpreter", "retrieval"])
+@pytest.mark.parametrize("option", ["interpreter"])
 def test_an_option_of_a_later_version_says_so(option: str, tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     with pytest.raises(ConfigurationError) as error:
