@@ -223,6 +223,11 @@ def _bound(
 ) -> AssistantRunnable:
     """Return the assistant with its engine, as a runnable."""
     if isinstance(assistant, AssistantRunnable):
+        if assistant.client is not None or assistant.async_client is not None:
+            raise ConfigurationError(
+                "create_assistant_graph works on an engine, and this AssistantRunnable "
+                "has a client: give it engine=, or call it as a node itself."
+            )
         if engine is not None and assistant.engine not in (None, engine):
             raise ConfigurationError(
                 "The AssistantRunnable belongs to another engine than engine=; leave "
