@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import pytest
 from langchain_core.language_models.chat_models import BaseChatModel
 from tests.conftest import EngineFactory
+from tests.langchain.places import Bind, embedded, over_the_wire
 from tests.langchain.stage import Stage
 
 from langchain_assistants import AssistantRunnable
@@ -31,8 +32,22 @@ class MakeAssistant(Protocol):
 Ask = Callable[..., Awaitable[Any]]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on an engine and over the wire; some, marked, on an engine only."""
+    if "bind" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("embedded_only")
+    if marker is not None:
+        (reason,) = marker.args
+        assert reason
+    ways = [embedded] if marker else [embedded, over_the_wire]
+    metafunc.parametrize("bind", ways, ids=lambda way: way.__name__)
+
+
 @pytest.fixture
-def make_assistant(engine_factory: EngineFactory) -> Iterator[MakeAssistant]:
+def make_assistant(
+    engine_factory: EngineFactory, bind: Bind
+) -> Iterator[MakeAssistant]:
     """Assistants whose script has to be used up."""
     models: list[ScriptedChatModel] = []
 
@@ -53,7 +68,7 @@ def make_assistant(engine_factory: EngineFactory) -> Iterator[MakeAssistant]:
             "You teach arithmetic.",
             tools,
             "scripted",
-            engine=engine,
+            **bind(engine),
             **options,
         )
 
@@ -63,9 +78,9 @@ def make_assistant(engine_factory: EngineFactory) -> Iterator[MakeAssistant]:
 
 
 @pytest.fixture
-def stage(engine_factory: EngineFactory) -> Stage:
+def stage(engine_factory: EngineFactory, bind: Bind) -> Stage:
     """An assistant whose every request is seen."""
-    return Stage(engine_factory)
+    return Stage(engine_factory, bind)
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool
 from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of
 
 from langchain_assistants import OpenAIAssistantRunnable, compat
 from langchain_assistants.errors import ConfigurationError
@@ -109,7 +110,7 @@ async def test_run_metadata_is_stored(make_assistant: MakeAssistant, ask: Ask) -
     # The original documents it and raises TypeError on a new thread.
     agent = make_assistant(["Hello."], cls=OpenAIAssistantRunnable, as_agent=True)
     finish = await ask(agent, {"content": "Hi", "run_metadata": {"k": "v"}})
-    assert agent.engine.runs.retrieve(finish.run_id).metadata == {"k": "v"}
+    assert engine_of(agent).runs.retrieve(finish.run_id).metadata == {"k": "v"}
 
 
 async def test_additional_instructions_reach_a_new_threads_run(
@@ -135,11 +136,11 @@ async def test_attachments_and_file_ids_join_the_message(
         "attachments": [{"file_id": "file-1", "tools": [{"type": "file_search"}]}],
     }
     if thread == "existing":
-        given["thread_id"] = agent.engine.threads.create().id
+        given["thread_id"] = engine_of(agent).threads.create().id
 
     async def attached(runnable: Any, given: Any) -> Any:
         (message,) = await ask(runnable, given)
-        newest = agent.engine.messages.list(message.thread_id)
+        newest = engine_of(agent).messages.list(message.thread_id)
         (_, user, *_) = newest
         return {a.file_id: [t.type for t in a.tools] for a in user.attachments}
 

@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic import BaseModel, Field
 from tests.langchain.arithmetic import add, calls
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import place_of
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.errors import ConfigurationError, RunFailed
@@ -48,7 +49,7 @@ async def test_the_tool_has_one_argument_and_answers_in_text(
 def test_a_tool_goes_by_the_runnables_name(make_assistant: MakeAssistant) -> None:
     made = make_assistant([])
     named = AssistantRunnable(
-        assistant_id=made.assistant_id, engine=made.engine, name="tutor"
+        assistant_id=made.assistant_id, **place_of(made), name="tutor"
     )
     assert named.as_tool().name == "tutor"
 

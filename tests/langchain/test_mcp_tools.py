@@ -14,6 +14,7 @@ from langchain_core.tools import BaseTool
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from langchain_mcp_adapters.tools import load_mcp_tools
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of
 
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 
@@ -53,7 +54,7 @@ async def test_an_assistant_executes_mcp_tools_and_keeps_what_they_return(
     told = {"city": "Paris", "degrees": 21}
     assert json.loads(seen(model).text) == told
     assert seen(model).artifact == {"structured_content": told}
-    steps = assistant.engine.steps.list(message.run_id)
+    steps = engine_of(assistant).steps.list(message.run_id)
     (made,) = (c for s in steps for c in getattr(s.step_details, "tool_calls", ()))
     assert json.loads(made.function.output) == told
 

@@ -51,12 +51,12 @@ class Frame(NamedTuple):
 
 
 class FrameDecoder:
-    """Splits a stream into server-sent events.
+    r"""Splits a stream into server-sent events.
 
     By bytes: a text may hold what `str.splitlines` would take for the end of a line.
 
     Example:
-        >>> list(FrameDecoder().feed(b"event: done\\ndata: [DONE]\\n\\n"))
+        >>> list(FrameDecoder().feed(b"event: done\ndata: [DONE]\n\n"))
         [Frame(event='done', data='[DONE]')]
     """
 

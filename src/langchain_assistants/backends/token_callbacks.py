@@ -42,9 +42,12 @@ class TokenCallbacks:
             await self._go_on(data)
         elif isinstance(data, Message):
             self._message = data
-        elif name == "thread.run.step.completed" and isinstance(data, RunStep):
-            if data.type == "message_creation":
-                await self.end(data)
+        elif (
+            isinstance(data, RunStep)
+            and name == "thread.run.step.completed"
+            and data.type == "message_creation"
+        ):
+            await self.end(data)
 
     async def end(self, step: RunStep | None = None) -> None:
         """Tell the end of a message, with what its step used."""
@@ -81,5 +84,7 @@ class TokenCallbacks:
         if self._told is None or not delta.text:
             return
         self._text += delta.text
-        chunk = ChatGenerationChunk(message=AIMessageChunk(delta.text, id=delta.id))
+        chunk = ChatGenerationChunk(
+            message=AIMessageChunk(content=delta.text, id=delta.id)
+        )
         await self._told.on_llm_new_token(delta.text, chunk=chunk)

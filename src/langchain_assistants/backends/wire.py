@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -44,8 +44,8 @@ from langchain_assistants.types.validation import validate
 # Fields of a run that the API does not take together with a new thread.
 _ONLY_ON_A_THREAD = ("additional_instructions", "reasoning_effort")
 _KEY_IS_OURS = (
-    "thread_key needs a langchain-assistants server: this one knows no keys of threads. "
-    "Keep the thread_id of the first answer, and give that."
+    "thread_key needs a langchain-assistants server: this one knows no keys of "
+    "threads. Keep the thread_id of the first answer, and give that."
 )
 _KEY_TAKEN = re.compile(r"Thread (thread_\w+) has the key already")
 
@@ -56,8 +56,8 @@ class _Place(NamedTuple):
     portal: Portal
     threads: Offloading
 
-    def implementations(self, tools: list[ToolLike]) -> Implementations:
-        """Return tools that none of them blocks a loop."""
+    def implementations(self, tools: Sequence[ToolLike]) -> Implementations:
+        """Return tools, none of which blocks a loop."""
         return Implementations(tools, self.threads)
 
 

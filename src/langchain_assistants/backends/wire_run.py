@@ -97,7 +97,6 @@ class WireRun:
             await self._tokens.end()
         run = self._for_caller(run)
         self._emit(status_event(run), run)
-        self._emit("done", None)
         return Execution(run, await self._written(run))
 
     async def own_outputs(self) -> list[dict[str, Any]]:
