@@ -60,17 +60,14 @@ class Notes:
 
     def note_stop(self, run: Run, *, as_agent: bool) -> None:
         """Note who has to go on with a run, and on which thread."""
-        if run.status == "requires_action":
-            _keep(self._threads, run.id, run.thread_id)
-        else:
-            self._threads.pop(run.id, None)
+        _keep(self._threads, run.id, run.thread_id)
         if as_agent and run.status == "requires_action":
             _keep(self._left, run.thread_id, run.id)
         else:
             self._left.pop(run.thread_id, None)
 
     def thread_of_run(self, run_id: str) -> str | None:
-        """Return the thread of a run that waits for outputs, if it is known here."""
+        """Return the thread of a run, if it is known here."""
         return self._threads.get(run_id)
 
     # Attempts under `with_retry`: all have the retry as their parent.

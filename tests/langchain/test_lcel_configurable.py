@@ -142,7 +142,8 @@ async def test_only_the_newest_notes_are_kept(
     steps = [calls((add, 1, 2))] * 3
     agent = make_assistant([*steps, "Hello."], [add], as_agent=True)
     left = [(await ask(agent, "1 + 2?"))[0] for _ in steps]
-    assert agent.notes.left_runs == {action.run_id for action in left[1:]}
+    kept = {action.thread_id: action.run_id for action in left[1:]}
+    assert agent.notes.left_runs == kept
     with pytest.raises(ActiveRunError):
         await ask(agent, {"content": "Hi", "thread_id": left[0].thread_id})
     finish = await ask(agent, {"content": "Hi", "thread_id": left[2].thread_id})

@@ -86,10 +86,7 @@ async def outputs_of(
         given = {**config.get("configurable", {}), CONFIG_KEY_RUNTIME: Runtime()}
         own: RunnableConfig = {**config, "configurable": given}
         for result in _results(await node.ainvoke(readable, own)):
-            for made in readable:
-                call_id = made["id"] or ""
-                if text := shown_output(result, call_id):
-                    outputs[call_id] = text
+            outputs |= _shown(result, [made["id"] or "" for made in readable])
     return [
         {"tool_call_id": call.id, "output": outputs.get(call.id, "")} for call in calls
     ]
@@ -105,6 +102,14 @@ def _arguments(call: RequiredToolCall) -> dict[str, Any]:
     if not isinstance(arguments, dict):
         raise ValueError("they are no JSON object")
     return arguments
+
+
+def _shown(result: ToolResult, call_ids: Sequence[str]) -> dict[str, str]:
+    """Return what a result says, by the call that it answers."""
+    if isinstance(result, ToolMessage):
+        return {result.tool_call_id: shown_output(result, result.tool_call_id)}
+    texts = {call_id: shown_output(result, call_id) for call_id in call_ids}
+    return {call_id: text for call_id, text in texts.items() if text}
 
 
 def _results(answer: Any) -> list[Any]:

@@ -18,7 +18,11 @@ from langchain_assistants.backends.wire_events import (
 )
 from langchain_assistants.engine.cancellation import outlast
 from langchain_assistants.engine.executor import Execution
-from langchain_assistants.errors import AssistantsError, ToolError
+from langchain_assistants.errors import (
+    AssistantsError,
+    InvalidRequestError,
+    ToolError,
+)
 from langchain_assistants.types.base import WireObject
 from langchain_assistants.types.events import STOP_EVENTS, EventName
 from langchain_assistants.types.messages import Message
@@ -87,8 +91,7 @@ class WireRun:
                 except ToolError as error:
                     run = await self._failed(run, error)
                     break
-                path = f"{run_path(run)}/submit_tool_outputs"
-                run = await self._round(path, {"tool_outputs": outputs})
+                run = await self._submitted(run, outputs)
         except BaseException as error:
             if self._rounds > 0 or not isinstance(error, Exception):
                 await outlast(self._cancel())
@@ -116,6 +119,18 @@ class WireRun:
         config = self._context.config
         return await outputs_of(calls, tools, config, fails=self._fails)
 
+    async def _submitted(self, run: Run, outputs: Sequence[Mapping[str, Any]]) -> Run:
+        """Submit outputs of ours, unless the run has ended while they were made."""
+        path = f"{run_path(run)}/submit_tool_outputs"
+        try:
+            return await self._round(path, {"tool_outputs": outputs})
+        except InvalidRequestError:
+            if not await self._looked() or self._run is None:
+                raise
+            if self._run.status not in TERMINAL_STATUSES:
+                raise
+            return self._run
+
     def _own_calls(self, run: Run) -> list[RequiredToolCall]:
         """Return the calls that the run waits for, if none of them is the caller's.
 
@@ -139,6 +154,13 @@ class WireRun:
             submit_tool_outputs=SubmitToolOutputs(tool_calls=open_calls)
         )
         return run.model_copy(update={"required_action": action})
+
+    def _check_tools(self, run: Run) -> None:
+        """Log which tools the run does not offer to its model."""
+        tools = self._context.tools
+        names = {getattr(getattr(t, "function", None), "name", None) for t in run.tools}
+        if tools is not None and (unknown := tools.names - names):
+            logger.warning("run_tools_not_offered", extra={"tools": sorted(unknown)})
 
     # A round: a request, and its events up to the run's next stop.
 
@@ -183,6 +205,8 @@ class WireRun:
         if name == "error":
             return False  # the stream has broken; what became of the run is read
         if isinstance(data, Run):
+            if self._run is None:
+                self._check_tools(data)
             self._run = data
             if name in STOP_EVENTS:
                 return True  # told when it is clear that it is one for the caller too
