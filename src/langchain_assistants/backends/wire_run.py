@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from langchain_assistants.backends.base import CallContext
@@ -74,26 +74,34 @@ class WireRun:
         # Messages of a known run, and those of a stream that broke, have to be read.
         self._knows_messages = run is None
         self._feed: Feed | None = None
+        self._goes = False
         self._rounds = 0
         self._tokens = TokenCallbacks(context.config)
 
-    async def follow(self, path: str, body: Mapping[str, Any]) -> Execution:
-        """Make the request that lets the run go, and follow it to the caller's stop.
+    async def start(self, path: str, body: Mapping[str, Any]) -> Execution:
+        """Make the request that starts the run, and follow it to the caller's stop.
 
-        When the caller is cancelled, or a round after the first fails, the run is
-        cancelled before the exception leaves.
+        When the caller is cancelled, or the run cannot be followed, it is cancelled
+        before the exception leaves.
         """
+        return await self._followed(self._round(path, body))
+
+    async def submit(self, outputs: Sequence[Mapping[str, Any]]) -> Execution:
+        """Submit a caller's outputs, and follow the run to the caller's next stop.
+
+        Outputs of calls that are executed here are made now, and submitted with them.
+        """
+        return await self._followed(self._joined(outputs))
+
+    async def _followed(self, first: Coroutine[Any, Any, Run]) -> Execution:
         try:
-            run = await self._round(path, body)
+            run = await first
             while calls := self._own_calls(run):
-                try:
-                    outputs = await self._executed(calls)
-                except ToolError as error:
-                    run = await self._failed(run, error)
-                    break
-                run = await self._submitted(run, outputs)
+                run = await self._submitted(run, await self._executed(calls))
+        except ToolError as error:
+            run = await self._failed(error)
         except BaseException as error:
-            if self._rounds > 0 or not isinstance(error, Exception):
+            if self._goes or not isinstance(error, Exception):
                 await outlast(self._cancel())
             raise
         finally:
@@ -102,13 +110,32 @@ class WireRun:
         self._emit(status_event(run), run)
         return Execution(run, await self._written(run))
 
-    async def own_outputs(self) -> list[dict[str, Any]]:
-        """Execute those of the run's calls that are not the caller's."""
+    # Tools.
+
+    async def _joined(self, outputs: Sequence[Mapping[str, Any]]) -> Run:
+        """Submit the caller's outputs together with ours."""
         assert self._run is not None
         tools = self._context.tools
-        calls = required_calls(self._run)
-        own = [c for c in calls if tools is not None and c.function.name in tools.names]
-        return await self._executed(own)
+        given = {output["tool_call_id"] for output in outputs}
+        own = [
+            call
+            for call in required_calls(self._run)
+            if tools and call.function.name in tools.names and call.id not in given
+        ]
+        path = f"{run_path(self._run)}/submit_tool_outputs"
+        joined = [*outputs, *await self._executed(own)]
+        return await self._round(path, {"tool_outputs": joined})
+
+    async def _submitted(self, run: Run, outputs: Sequence[Mapping[str, Any]]) -> Run:
+        """Submit outputs of ours, unless the run has ended while they were made."""
+        path = f"{run_path(run)}/submit_tool_outputs"
+        try:
+            return await self._round(path, {"tool_outputs": outputs})
+        except InvalidRequestError:
+            ended = await self._looked()
+            if ended.status not in TERMINAL_STATUSES:
+                raise
+            return ended
 
     async def _executed(
         self, calls: Sequence[RequiredToolCall]
@@ -118,18 +145,6 @@ class WireRun:
             return []
         config = self._context.config
         return await outputs_of(calls, tools, config, fails=self._fails)
-
-    async def _submitted(self, run: Run, outputs: Sequence[Mapping[str, Any]]) -> Run:
-        """Submit outputs of ours, unless the run has ended while they were made."""
-        path = f"{run_path(run)}/submit_tool_outputs"
-        try:
-            return await self._round(path, {"tool_outputs": outputs})
-        except InvalidRequestError:
-            if not await self._looked() or self._run is None:
-                raise
-            if self._run.status not in TERMINAL_STATUSES:
-                raise
-            return self._run
 
     def _own_calls(self, run: Run) -> list[RequiredToolCall]:
         """Return the calls that the run waits for, if none of them is the caller's.
