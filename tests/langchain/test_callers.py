@@ -253,6 +253,7 @@ def test_event_loops_of_several_threads_share_a_queue(
     assert answers == [f"You said {number}" for number in range(4)]
 
 
+@pytest.mark.embedded_only("a tool of the wire's caller is not on the engine's loop")
 def test_a_synchronous_call_on_the_engines_own_loop_says_what_to_do(
     make_assistant: MakeAssistant,
 ) -> None:

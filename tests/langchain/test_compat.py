@@ -87,15 +87,16 @@ async def test_the_old_constructors_arguments_are_taken_by_create_assistant(
 
 
 @pytest.mark.parametrize("option", ["client", "async_client"])
-def test_a_real_client_is_not_available_yet(
+def test_what_is_no_client_is_refused(
     engine_factory: EngineFactory, option: str
 ) -> None:
     engine = engine_factory()
-    given: dict[str, Any] = {option: object(), "engine": engine}
-    with pytest.raises(ConfigurationError, match="OpenAIAssistantRunnable"):
-        OpenAIAssistantRunnable(assistant_id="asst_1", **given)
-    with pytest.raises(ConfigurationError, match=option):
-        OpenAIAssistantRunnable.create_assistant("A", "B", [], "m", **given)
+    given: dict[str, Any] = {option: object()}
+    for also, error in (({}, f"{option}= takes"), ({"engine": engine}, "two places")):
+        with pytest.raises(ConfigurationError, match=error):
+            OpenAIAssistantRunnable(assistant_id="asst_1", **given, **also)
+        with pytest.raises(ConfigurationError, match=error):
+            OpenAIAssistantRunnable.create_assistant("A", "B", [], "m", **given, **also)
     assert list(engine.assistants.list()) == []
 
 

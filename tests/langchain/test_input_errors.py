@@ -127,7 +127,7 @@ async def test_a_value_that_breaks_a_rule_changes_nothing(
     "given",
     [
         {"content": "Hi", "thread_id": "thread_gone"},
-        {"run_id": "run_gone", "tool_outputs": []},
+        {"run_id": "run_gone", "thread_id": "thread_gone", "tool_outputs": []},
     ],
 )
 async def test_an_id_of_nothing_is_not_found(

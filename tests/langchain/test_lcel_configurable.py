@@ -94,15 +94,15 @@ async def test_a_configured_assistant_makes_its_tools_once(
 ) -> None:
     steps = [calls((add, 1, 2)), "3."]
     assistant = make_assistant(steps * 2, [add], run_tools=True)
-    engine = engine_of(assistant)
+    box = type(assistant._backend.tool_box)
     made: list[Any] = []
-    make = engine.implementations
+    make = box.implementations
 
-    def note(tools: Any) -> Any:
-        made.append(make(tools))
+    def note(self: Any, tools: Any) -> Any:
+        made.append(make(self, tools))
         return made[-1]
 
-    monkeypatch.setattr(engine, "implementations", note)
+    monkeypatch.setattr(box, "implementations", note)
     chain = assistant.configurable_fields(as_message=FORM)
     for _ in range(2):
         answer = await ask(chain, "1 + 2?", {"configurable": {"form": True}})

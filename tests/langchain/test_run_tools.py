@@ -238,14 +238,3 @@ async def test_further_fields_of_the_assistant_are_stored(
     )
     stored = engine.assistants.retrieve(made.assistant_id)
     assert {name: getattr(stored, name) for name in fields} == fields
-
-
-def test_a_client_is_not_available_yet(engine_factory: EngineFactory) -> None:
-    engine = engine_factory()
-    with pytest.raises(ConfigurationError, match="not available"):
-        AssistantRunnable(assistant_id="asst_1", client=object())
-    with pytest.raises(ConfigurationError, match="not available"):
-        AssistantRunnable.create_assistant(
-            "A", "B", [], "m", engine=engine, client=object()
-        )
-    assert list(engine.assistants.list()) == []

@@ -26,7 +26,7 @@ from langchain_assistants.backends.sdk import (
 )
 from langchain_assistants.backends.wire_assistants import find_assistant
 from langchain_assistants.backends.wire_events import read_object
-from langchain_assistants.backends.wire_run import WireRun, required_calls, run_path
+from langchain_assistants.backends.wire_run import WireRun, required_calls
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.engine.offloading import Offloading
 from langchain_assistants.engine.portal import Portal
@@ -149,7 +149,7 @@ class WireBackend:
         mode = order.body.get("tool_errors")
         fails = None if mode is None else mode == "fail"
         run = WireRun(wire, context, self._poll_seconds, fails=fails)
-        return await run.follow(path, body)
+        return await run.start(path, body)
 
     async def submit(self, order: SubmitOrder, context: CallContext) -> Execution:
         """Submit outputs and follow the run to its next stop."""
@@ -169,13 +169,7 @@ class WireBackend:
             for output in order.outputs
             if not order.from_agent or output["tool_call_id"] in required
         ]
-        known = WireRun(wire, context, self._poll_seconds, run)
-        if context.tools is not None:
-            given = {output["tool_call_id"] for output in outputs}
-            own = await known.own_outputs()
-            outputs += [o for o in own if o["tool_call_id"] not in given]
-        body = {"tool_outputs": outputs}
-        return await known.follow(f"{run_path(run)}/submit_tool_outputs", body)
+        return await WireRun(wire, context, self._poll_seconds, run).submit(outputs)
 
     def bound(self, run: Run) -> Run:
         """Return the run: what else there is of it is at the server."""

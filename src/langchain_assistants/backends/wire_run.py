@@ -192,23 +192,19 @@ class WireRun:
 
     async def _listen(self, feed: Feed) -> bool:
         """Take in the events of a round; tell whether they led to a stop."""
-        stopped = begun = False
+        stopped = self._goes = False
         try:
-            while (frame := await feed.next()) is not None:
-                if frame.event == "done":
-                    break
-                told = read_event(frame)
-                if told is not None:
-                    begun = begun or isinstance(told[1], Run)
+            while not stopped and (frame := await feed.next()) is not None:
+                if (told := read_event(frame)) is not None:
                     stopped = await self._take(*told)
         except AssistantsError:
             raise
         except Exception as error:
-            if not begun:
+            if not self._goes:
                 raise
             logger.info("stream_broken", extra={"error": type(error).__name__})
         await feed.aclose()
-        if not begun:
+        if not self._goes:
             raise AssistantsError(
                 "The server sent no event of a run; is the client's base_url that of "
                 "an Assistants API?"
@@ -222,7 +218,7 @@ class WireRun:
         if isinstance(data, Run):
             if self._run is None:
                 self._check_tools(data)
-            self._run = data
+            self._run, self._goes = data, True
             if name in STOP_EVENTS:
                 return True  # told when it is clear that it is one for the caller too
             if self._rounds > 0 and name in _GOES_ON:
@@ -241,25 +237,26 @@ class WireRun:
         """Look at the run until it has stopped."""
         assert self._run is not None
         while self._run.status not in STOPS:
-            if not await self._looked():
+            if (await self._looked()).status not in STOPS:
                 await asyncio.sleep(self._poll_seconds)
 
-    async def _looked(self) -> bool:
-        """Read the run; tell whether it has stopped."""
+    async def _looked(self) -> Run:
+        """Read the run."""
         assert self._run is not None
         self._run = read_object(Run, await self._wire.get(run_path(self._run)))
-        return self._run.status in STOPS
+        return self._run
 
     # The end.
 
-    async def _failed(self, run: Run, error: ToolError) -> Run:
+    async def _failed(self, error: ToolError) -> Run:
         """Cancel a run that is to fail with its tool, and tell it as failed.
 
         Only a server can let a run fail, and the tool is not there.
         """
+        assert self._run is not None
         await self._cancel()
         cause = LastError(code="server_error", message=str(error))
-        return run.model_copy(
+        return self._run.model_copy(
             update={"status": "failed", "last_error": cause, "required_action": None}
         )
 
