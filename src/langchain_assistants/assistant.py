@@ -143,7 +143,7 @@ class AssistantRunnable(CreatesAssistant):
     def _repr_html_(self) -> str | None:
         """Show the assistant in a notebook; None: as text."""
         with contextlib.suppress(AssistantsError):
-            backend = self._backend
+            backend = self.backend
             assistant = backend.portal.call(
                 lambda: backend.retrieve_assistant(self.assistant_id)
             )
@@ -178,7 +178,7 @@ class AssistantRunnable(CreatesAssistant):
         def call(
             given: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig
         ) -> Any:
-            return self._backend.portal.call(
+            return self.backend.portal.call(
                 lambda: self._answer(given, kwargs, config, run_manager)
             )
 
@@ -225,7 +225,7 @@ class AssistantRunnable(CreatesAssistant):
     ) -> Generator[RunEvent, None, None]:
         """Run the assistant and yield the run's events; see `astream_run`."""
         log = EventLog()
-        portal = self._backend.portal
+        portal = self.backend.portal
         call = portal.spawn(lambda: self._tell(log, input, config, kwargs))
         try:
             yield from log.follow_blocking()
@@ -263,7 +263,8 @@ class AssistantRunnable(CreatesAssistant):
         )
 
     @property
-    def _backend(self) -> Backend:
+    def backend(self) -> Backend:
+        """Who runs its runs."""
         return backend_of(self.engine, self.client, self.async_client)
 
     def _parsed(self, given: Any, bound: Mapping[str, Any]) -> RunStart | RunResume:
@@ -284,7 +285,7 @@ class AssistantRunnable(CreatesAssistant):
         log: EventLog | None = None,
     ) -> AssistantOutput:
         parsed = self._parsed(given, bound)
-        backend, task = self._backend, OuterTask.of(config)
+        backend, task = self.backend, OuterTask.of(config)
         tools = self.notes.implementations(backend.tool_box, self.run_tools)
         context = CallContext(log, config, tools)
         if isinstance(parsed, RunResume):

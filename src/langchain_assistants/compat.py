@@ -51,7 +51,8 @@ class OpenAIAssistantRunnable(AssistantRunnable):
     extra_keys: ExtraKeys = "warn"
 
     @property
-    def _backend(self) -> Backend:
+    def backend(self) -> Backend:
+        """Who runs its runs."""
         return backend_of(
             self.engine,
             self.client,

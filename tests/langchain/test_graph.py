@@ -135,7 +135,7 @@ async def test_without_an_engine_it_is_the_default_one(
 ) -> None:
     engine = engine_factory(echo())
     stored = await engine.assistants.acreate(model="scripted")
-    for module in ("graph.loop", "assistant"):
+    for module in ("backends", "creation"):
         monkeypatch.setattr(
             f"langchain_assistants.{module}.default_engine", lambda: engine
         )

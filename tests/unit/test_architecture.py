@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compat": ENGINE | {"actions", "assistant", "backends", "run_input"},
     "notebook": BASE,
     "outer_graph": BASE,
-    "graph": ENGINE | {"actions", "assistant", "outer_graph", "run_input", "storage"},
+    "graph": ENGINE | {"actions", "assistant", "backends", "outer_graph", "run_input"},
     "importers": ENGINE,
     "scale": ENGINE | {"storage"},
     "server": ENGINE | {"__init__"},

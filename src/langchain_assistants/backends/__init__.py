@@ -8,13 +8,22 @@ from langchain_assistants.backends.base import (
     Backend,
     CallContext,
     RunOrder,
+    Standing,
     SubmitOrder,
     ToolBox,
 )
 from langchain_assistants.backends.embedded import EmbeddedBackend
 from langchain_assistants.engine.default import default_engine
 
-__all__ = ["Backend", "CallContext", "RunOrder", "SubmitOrder", "ToolBox", "backend_of"]
+__all__ = [
+    "Backend",
+    "CallContext",
+    "RunOrder",
+    "Standing",
+    "SubmitOrder",
+    "ToolBox",
+    "backend_of",
+]
 
 
 def backend_of(

@@ -12,6 +12,7 @@ from langchain_assistants.engine.executor import Execution
 from langchain_assistants.engine.graph_tasks import GraphTask
 from langchain_assistants.engine.portal import Portal
 from langchain_assistants.engine.toolset import Implementations, ToolLike
+from langchain_assistants.settings import Settings
 from langchain_assistants.types.assistants import Assistant
 from langchain_assistants.types.runs import Run
 
@@ -26,6 +27,11 @@ class RunOrder(NamedTuple):
         body: Of the run.
         left: Runs that agent loops have left, by thread: one of them makes room.
         task: The task of the caller's LangGraph graph, if it is called in one.
+        source_ids: Ids of the messages in the graph, if they come from one: what the
+            thread has taken before is left out.
+        tools: Further entries for the run's tools; those of the assistant win.
+        outputs: Of the calls of the run that the graph's state names, for a graph that
+            went back to them after it had ended.
     """
 
     thread: str | Mapping[str, Any]
@@ -33,6 +39,9 @@ class RunOrder(NamedTuple):
     body: Mapping[str, Any]
     left: Mapping[str, str]
     task: GraphTask | None = None
+    source_ids: Sequence[str] = ()
+    tools: Sequence[Mapping[str, Any]] = ()
+    outputs: Mapping[str, str] | None = None
 
 
 class SubmitOrder(NamedTuple):
@@ -42,12 +51,21 @@ class SubmitOrder(NamedTuple):
         thread_id: The run's thread, as far as it is known.
         from_agent: Whether they are those of all rounds of an agent loop, so that only
             those for open calls count.
+        task_id: Of the graph's task that submits them, if it is one.
     """
 
     run_id: str
     thread_id: str | None
     outputs: Sequence[Mapping[str, Any]]
     from_agent: bool = False
+    task_id: str | None = None
+
+
+class Standing(NamedTuple):
+    """A run as it is now, and the graph's task that has moved it last."""
+
+    run: Run
+    task_id: str | None
 
 
 class CallContext(NamedTuple):
@@ -93,6 +111,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def settings(self) -> Settings:
+        """How tools are executed here."""
+        ...
+
+    @property
     def finds_tasks(self) -> bool:
         """Whether a graph's task that is executed again gets its first run."""
         ...
@@ -113,6 +136,18 @@ class Backend(Protocol):
 
     async def submit(self, order: SubmitOrder, context: CallContext) -> Execution:
         """Submit outputs and follow the run to its next stop."""
+        ...
+
+    async def look(self, run_id: str, thread_id: str) -> Standing:
+        """Return where a run is."""
+        ...
+
+    async def finish(self, order: SubmitOrder) -> Execution:
+        """Complete a run with its outputs; its model is not asked again."""
+        ...
+
+    async def cancel(self, run: Run) -> None:
+        """Cancel a run, unless it has ended."""
         ...
 
     def bound(self, run: Run) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from langchain_assistants.backends.base import (
     CallContext,
     RunOrder,
+    Standing,
     SubmitOrder,
     ToolBox,
 )
@@ -16,7 +18,9 @@ from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.engine.portal import Portal
 from langchain_assistants.engine.run_creation import RunRequest
-from langchain_assistants.errors import NotFoundError
+from langchain_assistants.engine.run_rows import to_run
+from langchain_assistants.errors import AssistantsError, NotFoundError
+from langchain_assistants.settings import Settings
 from langchain_assistants.types.assistants import Assistant
 from langchain_assistants.types.runs import Run
 
@@ -40,6 +44,11 @@ class EmbeddedBackend:
     def tool_box(self) -> ToolBox:
         """The engine: its threads execute synchronous tools."""
         return self._engine
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the engine."""
+        return self._engine.settings
 
     async def create_assistant(
         self, fields: Mapping[str, Any], *, reuse: bool
@@ -69,7 +78,10 @@ class EmbeddedBackend:
             order.body,
             messages,
             frozenset(order.left.values()),
-            task=order.task,
+            order.source_ids,
+            order.tools,
+            order.task,
+            order.outputs,
         )
         return await self._engine.conductor.run(
             request, log=context.log, config=context.config, tools=context.tools
@@ -92,7 +104,24 @@ class EmbeddedBackend:
             log=context.log,
             config=context.config,
             tools=context.tools,
+            task=order.task_id,
         )
+
+    async def look(self, run_id: str, thread_id: str) -> Standing:
+        """Return where a run is."""
+        row = await self._engine.conductor.look(run_id, self._tenant)
+        return Standing(to_run(row), row["graph_task"])
+
+    async def finish(self, order: SubmitOrder) -> Execution:
+        """Complete a run with its outputs; its model is not asked again."""
+        return await self._engine.conductor.finish(
+            order.run_id, self._tenant, order.outputs, task=order.task_id
+        )
+
+    async def cancel(self, run: Run) -> None:
+        """Cancel a run, unless it has ended."""
+        with contextlib.suppress(AssistantsError):
+            await self._engine.runs.acancel(run.id)
 
     def bound(self, run: Run) -> Run:
         """Return a run that notebooks can read further of."""

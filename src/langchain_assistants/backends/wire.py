@@ -14,6 +14,7 @@ import openai
 from langchain_assistants.backends.base import (
     CallContext,
     RunOrder,
+    Standing,
     SubmitOrder,
     ToolBox,
 )
@@ -26,18 +27,26 @@ from langchain_assistants.backends.sdk import (
 )
 from langchain_assistants.backends.wire_assistants import find_assistant
 from langchain_assistants.backends.wire_events import read_object
-from langchain_assistants.backends.wire_run import WireRun, required_calls
+from langchain_assistants.backends.wire_run import WireRun, required_calls, run_path
+from langchain_assistants.backends.wire_tasks import (
+    TASK_MARK,
+    known_run_or_order,
+    marked,
+    with_tools,
+)
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.engine.offloading import Offloading
 from langchain_assistants.engine.portal import Portal
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.errors import (
+    AssistantsError,
     ConfigurationError,
     InvalidRequestError,
     NotFoundError,
 )
+from langchain_assistants.settings import Settings
 from langchain_assistants.types.assistants import Assistant, AssistantCreate
-from langchain_assistants.types.runs import Run
+from langchain_assistants.types.runs import TERMINAL_STATUSES, Run
 from langchain_assistants.types.threads import Thread
 from langchain_assistants.types.validation import validate
 
@@ -47,6 +56,7 @@ _KEY_IS_OURS = (
     "thread_key needs a langchain-assistants server: this one knows no keys of "
     "threads. Keep the thread_id of the first answer, and give that."
 )
+_NOBODY = CallContext(None, {}, None)
 _KEY_TAKEN = re.compile(r"Thread (thread_\w+) has the key already")
 
 
@@ -109,6 +119,11 @@ class WireBackend:
         return self._place
 
     @property
+    def settings(self) -> Settings:
+        """What the environment says."""
+        return Settings()
+
+    @property
     def _wire(self) -> Wire:
         """Reach the server by the client that suits the loop we are on."""
         blocked = self._place.portal.is_current
@@ -138,14 +153,19 @@ class WireBackend:
     async def run(self, order: RunOrder, context: CallContext) -> Execution:
         """Start a run and follow it to its stop; tools are executed here."""
         wire, thread = self._wire, order.thread
+        if order.tools:
+            order = await with_tools(wire, order)
         if not isinstance(thread, str) and thread.get("key") is not None:
             thread = await _thread_with_key(wire, _given(thread), context)
         if isinstance(thread, str):
-            if (left := order.left.get(thread)) is not None:
-                await _make_room(wire, thread, left)
-            path, body = f"/threads/{thread}/runs", _on_thread(order)
+            found = await known_run_or_order(wire, thread, order)
+            if isinstance(found, Run):
+                return await self._of(found, context).go_on()
+            if (left := found.left.get(thread)) is not None:
+                await self._make_room(thread, left)
+            path, body = f"/threads/{thread}/runs", _on_thread(marked(found))
         else:
-            path, body = await _on_new_thread(wire, thread, order, context)
+            path, body = await _on_new_thread(wire, thread, marked(order), context)
         mode = order.body.get("tool_errors")
         fails = None if mode is None else mode == "fail"
         run = WireRun(wire, context, self._poll_seconds, fails=fails)
@@ -160,20 +180,54 @@ class WireBackend:
                 code="missing_required_parameter",
                 param="thread_id",
             )
-        wire = self._wire
-        path = f"/threads/{order.thread_id}/runs/{order.run_id}"
-        run = read_object(Run, await wire.get(path))
+        run, _ = await self.look(order.run_id, order.thread_id)
+        if order.task_id is not None:
+            run = await self._noted(run, order.task_id)
         required = {call.id for call in required_calls(run)}
         outputs = [
             dict(output)
             for output in order.outputs
             if not order.from_agent or output["tool_call_id"] in required
         ]
-        return await WireRun(wire, context, self._poll_seconds, run).submit(outputs)
+        return await self._of(run, context).submit(outputs)
+
+    async def look(self, run_id: str, thread_id: str) -> Standing:
+        """Return where a run is."""
+        path = f"/threads/{thread_id}/runs/{run_id}"
+        run = read_object(Run, await self._wire.get(path))
+        return Standing(run, (run.metadata or {}).get(TASK_MARK))
+
+    async def finish(self, order: SubmitOrder) -> Execution:
+        """Complete a run with its outputs; its model's answer is not waited for."""
+        assert order.thread_id is not None, "a graph knows the thread of its run"
+        run, _ = await self.look(order.run_id, order.thread_id)
+        if order.task_id is not None:
+            run = await self._noted(run, order.task_id)
+        return await self._of(run).finish(order.outputs)
+
+    async def cancel(self, run: Run) -> None:
+        """Cancel a run, unless it has ended."""
+        with contextlib.suppress(AssistantsError, openai.OpenAIError):
+            await self._of(run).stop()
 
     def bound(self, run: Run) -> Run:
         """Return the run: what else there is of it is at the server."""
         return run
+
+    def _of(self, run: Run, context: CallContext = _NOBODY) -> WireRun:
+        return WireRun(self._wire, context, self._poll_seconds, run)
+
+    async def _noted(self, run: Run, task_id: str) -> Run:
+        """Mark a run as that of the task which moves it now."""
+        body = {"metadata": {**(run.metadata or {}), TASK_MARK: task_id}}
+        return read_object(Run, await self._wire.post(run_path(run), body))
+
+    async def _make_room(self, thread_id: str, run_id: str) -> None:
+        """Cancel a run that an agent loop or a graph has left, if it still waits."""
+        with contextlib.suppress(NotFoundError):
+            run, _ = await self.look(run_id, thread_id)
+            if run.status not in TERMINAL_STATUSES:
+                await self._of(run).stop()
 
 
 def _given(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,9 +290,3 @@ async def _thread_with_key(
         if known is None:
             raise ConfigurationError(_KEY_IS_OURS) from error
         return known[1]
-
-
-async def _make_room(wire: Wire, thread_id: str, run_id: str) -> None:
-    """Cancel a run that an agent loop has left."""
-    with contextlib.suppress(InvalidRequestError, NotFoundError):  # it has ended
-        await wire.post(f"/threads/{thread_id}/runs/{run_id}/cancel", {})

@@ -34,6 +34,7 @@ from langchain_assistants.types.runs import (
     Run,
     SubmitToolOutputs,
 )
+from langchain_assistants.types.steps import RunStep
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class WireRun:
         self._feed: Feed | None = None
         self._goes = False
         self._rounds = 0
+        self._open_step_id: str | None = None
         self._tokens = TokenCallbacks(context.config)
 
     async def start(self, path: str, body: Mapping[str, Any]) -> Execution:
@@ -93,6 +95,27 @@ class WireRun:
         """
         return await self._followed(self._joined(outputs))
 
+    async def go_on(self) -> Execution:
+        """Follow a known run to the caller's stop."""
+        return await self._followed(self._settled())
+
+    async def finish(self, outputs: Sequence[Mapping[str, Any]]) -> Execution:
+        """Submit outputs so that the thread has them, and tell the run as completed.
+
+        The API would ask the model again: the run is cancelled before it answers.
+        """
+        assert self._run is not None
+        path = f"{run_path(self._run)}/submit_tool_outputs"
+        await self._wire.post(path, {"tool_outputs": list(outputs)})
+        run = await self.stop()
+        return Execution(run.model_copy(update={"status": "completed"}), [])
+
+    async def stop(self) -> Run:
+        """Cancel the run, and wait until its thread is free."""
+        await self._cancel()
+        await self._looked()
+        return await self._settled()
+
     async def _followed(self, first: Coroutine[Any, Any, Run]) -> Execution:
         try:
             run = await first
@@ -108,7 +131,7 @@ class WireRun:
             await self._tokens.end()
         run = self._for_caller(run)
         self._emit(status_event(run), run)
-        return Execution(run, await self._written(run))
+        return Execution(run, await self._written(run), self._open_step_id)
 
     # Tools.
 
@@ -186,7 +209,7 @@ class WireRun:
         if not stopped:
             # There is no stream here, or it broke: the run itself goes on.
             self._knows_messages = False
-            await self._settled()
+            return await self._settled()
         assert self._run is not None
         return self._run
 
@@ -225,6 +248,8 @@ class WireRun:
                 return False
         elif isinstance(data, Message) and name != "thread.message.created":
             self._messages[data.id] = data
+        elif isinstance(data, RunStep) and data.type == "tool_calls":
+            self._open_step_id = data.id if data.status == "in_progress" else None
         self._emit(name, data)
         await self._tokens.take(name, data, self._run)
         return False
@@ -233,12 +258,13 @@ class WireRun:
         if self._context.log is not None:
             self._context.log.emit(name, data)
 
-    async def _settled(self) -> None:
+    async def _settled(self) -> Run:
         """Look at the run until it has stopped."""
         assert self._run is not None
         while self._run.status not in STOPS:
             if (await self._looked()).status not in STOPS:
                 await asyncio.sleep(self._poll_seconds)
+        return self._run
 
     async def _looked(self) -> Run:
         """Read the run."""
