@@ -20,6 +20,7 @@ _THREAD_MARK = "graph_thread"
 _NODE_MARK = "graph_node"
 _SOURCE_MARK = "graph_message"
 _LONGEST = 512  # characters of a value of metadata
+_RUNS_LOOKED_AT = 5  # one task may ask its assistant several times
 
 _ANSWERED = ("completed", "requires_action")
 _WITHOUT_ANSWER = ("failed", "cancelled", "expired", "incomplete")
@@ -35,9 +36,11 @@ async def known_run_or_order(
             thread can be forked.
     """
     task = order.task
-    if task is not None and (newest := await _newest_run(wire, thread_id)) is not None:
-        if _is_of(newest, task):
-            return newest
+    if task is not None and (runs := await _newest_runs(wire, thread_id)):
+        newest = runs[0]
+        for run in runs:
+            if _is_of(run, task):
+                return run
         _check_not_behind(newest, order)
         if _is_left(newest, task):
             order = order._replace(left={**order.left, thread_id: newest.id})
@@ -79,11 +82,11 @@ async def with_tools(wire: Wire, order: RunOrder) -> RunOrder:
     return order._replace(body={**order.body, "tools": [*stored, *new]})
 
 
-async def _newest_run(wire: Wire, thread_id: str) -> Run | None:
-    """Return the newest run of a thread."""
-    page = await wire.get(f"/threads/{thread_id}/runs", {"order": "desc", "limit": 1})
-    items = page.get("data") or []
-    return read_object(Run, items[0]) if items else None
+async def _newest_runs(wire: Wire, thread_id: str) -> list[Run]:
+    """Return the newest runs of a thread, the newest first."""
+    query = {"order": "desc", "limit": _RUNS_LOOKED_AT}
+    page = await wire.get(f"/threads/{thread_id}/runs", query)
+    return [read_object(Run, item) for item in page.get("data") or ()]
 
 
 def _is_of(run: Run, task: GraphTask) -> bool:
