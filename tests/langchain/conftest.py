@@ -33,15 +33,29 @@ Ask = Callable[..., Awaitable[Any]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on an engine and over the wire; some, marked, on an engine only."""
-    if "bind" not in metafunc.fixturenames:
-        return
+    """Run each test on an engine and over the wire; some, marked, on an engine only.
+
+    On an engine it is asked in both ways. Over the wire one is enough: how a client is
+    chosen and read in either is tested with other people's servers.
+    """
+    names = [name for name in ("bind", "ask") if name in metafunc.fixturenames]
+    calls = ["sync", "async"] if "ask" in names else [""]
+    ways: list[tuple[Bind, str]] = [(embedded, call) for call in calls]
     marker = metafunc.definition.get_closest_marker("embedded_only")
-    if marker is not None:
-        (reason,) = marker.args
-        assert reason
-    ways = [embedded] if marker else [embedded, over_the_wire]
-    metafunc.parametrize("bind", ways, ids=lambda way: way.__name__)
+    if "bind" in names and marker is None:
+        ways.append((over_the_wire, calls[0]))
+    given = [dict(zip(("bind", "ask"), way, strict=True)) for way in ways]
+    if names:
+        metafunc.parametrize(
+            names,
+            [[way[name] for name in names] for way in given],
+            indirect=[name for name in names if name == "ask"],
+            ids=["-".join(_id(way[name]) for name in names) for way in given],
+        )
+
+
+def _id(value: Any) -> str:
+    return str(getattr(value, "__name__", value))
 
 
 @pytest.fixture
@@ -83,7 +97,7 @@ def stage(engine_factory: EngineFactory, bind: Bind) -> Stage:
     return Stage(engine_factory, bind)
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture
 def ask(request: pytest.FixtureRequest) -> Ask:
     """Invoke a runnable, synchronously (as in a notebook's cell) or asynchronously."""
 

@@ -172,6 +172,7 @@ async def test_a_key_has_its_effect_on_new_and_existing_threads(
     assert given.get("thread_id", seen.thread.id) == seen.thread.id
 
 
+@pytest.mark.embedded_only("arguments are merged above the backend")
 @pytest.mark.parametrize("thread", ["new", "existing"])
 @pytest.mark.parametrize("key", EVERYWHERE)
 async def test_bound_arguments_merge_under_the_inputs_keys(

@@ -18,6 +18,8 @@ from langchain_assistants import AssistantRunnable, OpenAIAssistantRunnable, not
 from langchain_assistants.errors import ActiveRunError, ConfigurationError, RunFailed
 from langchain_assistants.testing import ScriptedChatModel
 
+pytestmark = pytest.mark.embedded_only("options are bound above the backend")
+
 FORM = ConfigurableField(id="form")
 
 
@@ -94,7 +96,7 @@ async def test_a_configured_assistant_makes_its_tools_once(
 ) -> None:
     steps = [calls((add, 1, 2)), "3."]
     assistant = make_assistant(steps * 2, [add], run_tools=True)
-    box = type(assistant._backend.tool_box)
+    box = type(assistant.backend.tool_box)
     made: list[Any] = []
     make = box.implementations
 

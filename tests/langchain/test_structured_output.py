@@ -17,6 +17,8 @@ from langchain_assistants import AssistantRunnable
 from langchain_assistants.errors import AssistantsError, InvalidRequestError
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 
+pytestmark = pytest.mark.embedded_only("answers are parsed above the backend")
+
 
 class Sum(BaseModel):
     """A sum."""

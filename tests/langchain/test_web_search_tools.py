@@ -16,6 +16,8 @@ from langchain_assistants.testing import Reply, ScriptedChatModel, call
 from langchain_assistants.testing.web_search import ScriptedWebSearch
 from langchain_assistants.tools import WebSearchTool
 
+pytestmark = pytest.mark.embedded_only("one tool is as another to a backend")
+
 ADA = {"title": "Ada", "url": "https://ada.example/", "snippet": "Born in 1815."}
 
 

@@ -68,7 +68,7 @@ class EmbeddedBackend:
         messages = order.messages
         if not isinstance(thread, str):
             body = dict(thread)
-            if body.get("key") is None:
+            if body.get("key") is None and not order.source_ids:
                 # Messages of a new thread are part of its insertion.
                 body["messages"], messages = messages, ()
             thread = self._engine.threads.new(body)

@@ -216,10 +216,7 @@ class Conductor:
         tools: Implementations | None = None,
         task: str | None = None,
     ) -> Execution:
-        """Submit tool outputs and execute the run here to its next stop.
-
-        Whoever calls this has looked at the run.
-        """
+        """Submit outputs for a run one has looked at; execute it to its next stop."""
         submission = await self._submit(
             run_id, tenant, outputs, log, claimed=True, task=task
         )
@@ -237,7 +234,7 @@ class Conductor:
         """Complete a run with its outputs; the model is not asked again.
 
         For a graph that goes elsewhere after the tools: a hand-over, a direct return.
-        Whoever calls this has looked at the run.
+        One has looked at the run before.
         """
         now = self.workplace.clock()
         row = await self.workplace.database.write(
