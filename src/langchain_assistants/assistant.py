@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Generator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -133,6 +133,12 @@ class AssistantRunnable(CreatesAssistant):
     def is_lc_serializable(cls) -> bool:
         """Tell LangChain that it cannot be loaded from JSON: it holds an engine."""
         return False
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy all but the clients, which hold connections."""
+        known = {} if memo is None else memo
+        known |= {id(client): client for client in (self.client, self.async_client)}
+        return super().__deepcopy__(known)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

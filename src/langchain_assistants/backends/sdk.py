@@ -318,7 +318,10 @@ def for_another_loop(client: openai.AsyncOpenAI) -> openai.AsyncOpenAI:
         fresh = openai.DefaultAsyncHttpxClient(
             base_url=client.base_url, timeout=client.timeout
         )
-        known = _copies[client] = client.with_options(http_client=fresh)
+        # Nobody closes the copy, so it keeps no connection open.
+        known = _copies[client] = client.with_options(
+            http_client=fresh, default_headers={"Connection": "close"}
+        )
     return known
 
 

@@ -25,19 +25,18 @@ class TokenCallbacks:
     no message.
     """
 
-    def __init__(self, config: RunnableConfig) -> None:
-        """Prepare the callbacks of a caller."""
-        self._manager = get_async_callback_manager_for_config(config)
+    def __init__(self) -> None:
+        """Begin without a message."""
         self._told: AsyncCallbackManagerForLLMRun | None = None
         self._message: Message | None = None
         self._text = ""
 
-    async def take(self, name: EventName, data: WireObject, run: Run | None) -> None:
-        """Tell of an event, if anybody listens and it is part of a text."""
-        if not self._manager.handlers:
-            return
+    async def take(
+        self, name: EventName, data: WireObject, run: Run | None, config: RunnableConfig
+    ) -> None:
+        """Tell the callbacks of a config of an event, if it is part of a text."""
         if name == "thread.message.created" and isinstance(data, Message):
-            await self._begin(data, run)
+            await self._begin(data, run, config)
         elif isinstance(data, MessageDelta):
             await self._go_on(data)
         elif isinstance(data, Message):
@@ -71,12 +70,17 @@ class TokenCallbacks:
         )
         await told.on_llm_end(LLMResult(generations=[[ChatGeneration(message=answer)]]))
 
-    async def _begin(self, message: Message, run: Run | None) -> None:
+    async def _begin(
+        self, message: Message, run: Run | None, config: RunnableConfig
+    ) -> None:
         await self.end()
         self._message, self._text = message, ""
+        manager = get_async_callback_manager_for_config(config)
+        if not manager.handlers:
+            return
         model = "" if run is None else run.model
         params: dict[str, Any] = {"model": model}
-        (self._told,) = await self._manager.on_chat_model_start(
+        (self._told,) = await manager.on_chat_model_start(
             {}, [[]], invocation_params=params, name="assistant_message"
         )
 

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
+
 from langchain_assistants.backends.base import CallContext
 from langchain_assistants.backends.local_tools import outputs_of
 from langchain_assistants.backends.sdk import Feed, Wire
@@ -78,7 +80,7 @@ class WireRun:
         self._goes = False
         self._rounds = 0
         self._open_step_id: str | None = None
-        self._tokens = TokenCallbacks(context.config)
+        self._tokens = TokenCallbacks()
 
     async def start(self, path: str, body: Mapping[str, Any]) -> Execution:
         """Make the request that starts the run, and follow it to the caller's stop.
@@ -133,6 +135,19 @@ class WireRun:
         self._emit(status_event(run), run)
         return Execution(run, await self._written(run), self._open_step_id)
 
+    @property
+    def _config(self) -> RunnableConfig:
+        """The caller's configuration, with the run's ids for traces."""
+        config, run = self._context.config, self._run
+        if run is None:
+            return config
+        ids = {
+            "assistant_id": run.assistant_id,
+            "run_id": run.id,
+            "thread_id": run.thread_id,
+        }
+        return {**config, "metadata": {**(config.get("metadata") or {}), **ids}}
+
     # Tools.
 
     async def _joined(self, outputs: Sequence[Mapping[str, Any]]) -> Run:
@@ -166,8 +181,7 @@ class WireRun:
         tools = self._context.tools
         if tools is None:
             return []
-        config = self._context.config
-        return await outputs_of(calls, tools, config, fails=self._fails)
+        return await outputs_of(calls, tools, self._config, fails=self._fails)
 
     def _own_calls(self, run: Run) -> list[RequiredToolCall]:
         """Return the calls that the run waits for, if none of them is the caller's.
@@ -251,7 +265,7 @@ class WireRun:
         elif isinstance(data, RunStep) and data.type == "tool_calls":
             self._open_step_id = data.id if data.status == "in_progress" else None
         self._emit(name, data)
-        await self._tokens.take(name, data, self._run)
+        await self._tokens.take(name, data, self._run, self._config)
         return False
 
     def _emit(self, name: EventName, data: WireObject | None) -> None:
