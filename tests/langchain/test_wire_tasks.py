@@ -28,7 +28,7 @@ from tests.langchain.graph_stage import (
 from tests.langchain.places import over_the_wire
 
 from langchain_assistants import AssistantRunnable
-from langchain_assistants.backends.wire import WireBackend
+from langchain_assistants.backends.wire.backend import WireBackend
 from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 

@@ -143,13 +143,29 @@ def test_a_third_party_package_stays_in_its_layers() -> None:
     assert strays == []
 
 
+def loaded_by(program: str) -> set[str]:
+    """Return the modules that a program has loaded in the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
 def test_importing_the_package_is_light() -> None:
-    program = "import sys, langchain_assistants; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = loaded_by("import langchain_assistants")
     assert "langchain_assistants" in loaded
     assert HEAVY_IMPORTS.isdisjoint(loaded)
+
+
+def test_what_runs_on_an_engine_loads_no_client_of_a_server() -> None:
+    loaded = loaded_by(
+        "from langchain_assistants import AssistantRunnable, create_assistant_graph"
+    )
+    assert "langchain_assistants.backends.embedded" in loaded
+    assert loaded.isdisjoint({"openai", "langchain_assistants.backends.wire"})
 
 
 def test_the_public_names_are_few_and_sorted() -> None:

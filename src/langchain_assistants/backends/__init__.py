@@ -43,6 +43,6 @@ def backend_of(
     if client is None and async_client is None:
         return EmbeddedBackend(engine or default_engine())
     # Only here: it needs the extra `openai`.
-    from langchain_assistants.backends.wire import WireBackend
+    from langchain_assistants.backends.wire.backend import WireBackend
 
     return WireBackend.of(client, async_client, poll_seconds)

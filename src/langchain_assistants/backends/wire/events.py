@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from langchain_assistants.backends.sdk import Frame, as_json
+from langchain_assistants.backends.wire.sdk import Frame, as_json
 from langchain_assistants.errors import AssistantsError
 from langchain_assistants.types.base import WireObject
 from langchain_assistants.types.events import (

@@ -18,17 +18,17 @@ from langchain_assistants.backends.base import (
     SubmitOrder,
     ToolBox,
 )
-from langchain_assistants.backends.sdk import (
+from langchain_assistants.backends.wire.assistants import find_assistant
+from langchain_assistants.backends.wire.events import read_object
+from langchain_assistants.backends.wire.run import WireRun, required_calls, run_path
+from langchain_assistants.backends.wire.sdk import (
     AsyncWire,
     ThreadWire,
     Wire,
     check_client,
     for_another_loop,
 )
-from langchain_assistants.backends.wire_assistants import find_assistant
-from langchain_assistants.backends.wire_events import read_object
-from langchain_assistants.backends.wire_run import WireRun, required_calls, run_path
-from langchain_assistants.backends.wire_tasks import (
+from langchain_assistants.backends.wire.tasks import (
     TASK_MARK,
     known_run_or_order,
     marked,

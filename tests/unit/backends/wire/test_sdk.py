@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_assistants.backends.sdk import Frame, FrameDecoder
+from langchain_assistants.backends.wire.sdk import Frame, FrameDecoder
 
 STREAM = (
     b": ping\n\n"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from langchain_assistants.backends.base import RunOrder
-from langchain_assistants.backends.wire_tasks import known_run_or_order, marked
+from langchain_assistants.backends.wire.tasks import known_run_or_order, marked
 
 
 class Thread:

@@ -10,14 +10,14 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from langchain_assistants.backends.base import CallContext
-from langchain_assistants.backends.local_tools import outputs_of
-from langchain_assistants.backends.sdk import Feed, Wire
-from langchain_assistants.backends.token_callbacks import TokenCallbacks
-from langchain_assistants.backends.wire_events import (
+from langchain_assistants.backends.wire.events import (
     read_event,
     read_object,
     status_event,
 )
+from langchain_assistants.backends.wire.local_tools import outputs_of
+from langchain_assistants.backends.wire.sdk import Feed, Wire
+from langchain_assistants.backends.wire.token_callbacks import TokenCallbacks
 from langchain_assistants.engine.cancellation import outlast
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.errors import (

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_assistants.backends.base import RunOrder
-from langchain_assistants.backends.sdk import Wire
-from langchain_assistants.backends.wire_events import read_object
+from langchain_assistants.backends.wire.events import read_object
+from langchain_assistants.backends.wire.sdk import Wire
 from langchain_assistants.engine.graph_tasks import GraphTask
 from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.types.runs import Run

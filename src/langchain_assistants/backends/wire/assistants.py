@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_assistants.backends.sdk import Wire
+from langchain_assistants.backends.wire.sdk import Wire
 
 _CONTENT = (
     "name",
