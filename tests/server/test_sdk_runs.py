@@ -13,7 +13,7 @@ from tests.conversations import Gate, calls, function, outputs
 from tests.server.conftest import Connect
 from typing_extensions import override
 
-from langchain_assistants.testing import Reply
+from langchain_assistants.testing import Reply, call
 
 TEXT_EVENTS = [
     "thread.run.created",
@@ -237,3 +237,32 @@ def test_include_is_accepted_and_other_values_of_it_are_refused(
     unknown: Any = "everything"
     with pytest.raises(BadRequestError, match="Invalid value: 'everything'"):
         steps.list(run.id, thread_id=run.thread_id, include=[unknown])
+
+
+def test_a_tool_of_the_server_and_one_of_the_client_serve_the_same_turn(
+    engine_factory: EngineFactory, connect: Connect
+) -> None:
+    def clock() -> str:
+        """Tell the time."""
+        return "noon"
+
+    both = Reply(
+        tool_calls=[call("clock", {}, "call_a"), call("look_up", {}, "call_b")]
+    )
+    client = connect(engine_factory([both, "It is noon."], tools=[clock]))
+    runs = client.beta.threads.runs
+    own: Any = function("clock", run_on="engine")
+    assistant = client.beta.assistants.create(
+        model="m", tools=[own, function("look_up")]
+    )
+    run = client.beta.threads.create_and_run_poll(assistant_id=assistant.id)
+    assert run.required_action is not None
+    [required] = run.required_action.submit_tool_outputs.tool_calls
+    assert required.id == "call_b"
+    ended = runs.submit_tool_outputs_and_poll(
+        run_id=run.id, thread_id=run.thread_id, tool_outputs=outputs("call_b")
+    )
+    assert ended.status == "completed"
+    steps = runs.steps.list(run.id, thread_id=run.thread_id, order="asc").data
+    found = {c.id: c.function.output for c in steps[0].step_details.tool_calls}
+    assert found == {"call_a": "noon", "call_b": "output of call_b"}

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graph": ENGINE | {"actions", "assistant", "outer_graph", "run_input", "storage"},
     "importers": ENGINE,
     "scale": ENGINE | {"storage"},
-    "server": ENGINE,
+    "server": ENGINE | {"__init__"},
     "in_process": ENGINE | {"server"},
     "cli": ENGINE
     | {"__init__", "assistant", "graph", "importers", "scale", "server", "storage"}

@@ -43,6 +43,8 @@ print("loaded:", *sys.modules)
         ["chat", "--help"],
         ["doctor", "--help"],
         ["backup", "--help"],
+        ["serve", "--help"],
+        ["keys", "--help"],
     ],
     ids=" ".join,
 )

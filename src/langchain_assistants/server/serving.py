@@ -23,6 +23,7 @@ DRAIN_SECONDS = 30.0
 
 _FAREWELL_SECONDS = 3
 _KEEP_ALIVE_SECONDS = 75
+_BACKLOG = 2048
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -112,14 +113,24 @@ async def _cut_streams(app: FastAPI, delay: float) -> None:
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    listener: socket.socket | None = None
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+        family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        # Without the protocol asyncio leaves Nagle's algorithm on: 40 ms an answer.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError, UnicodeError) as error:
+        if listener is not None:
+            listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(
             f"Cannot listen on {host}:{port}: {reason}. Choose another port or host."
         ) from error
+    return listener
 
 
 @contextmanager

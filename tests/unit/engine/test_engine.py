@@ -18,8 +18,11 @@ from langchain_assistants.errors import ConfigurationError, StorageError
 
 # Sync methods whose async twin is not `a` and the name.
 NAMED_OTHERWISE = {"wait": "await_"}
+# `new` prepares a row, and waits for nothing; `aopen` reads in pieces what `content`
+# returns whole.
+NOT_TWINNED = ("new", "aopen")
 # They return at once and do their work when they are iterated or awaited.
-ITERATED = ("alist", "astream", "asubmit_tool_outputs_stream")
+ITERATED = ("alist", "alist_files", "astream", "asubmit_tool_outputs_stream")
 
 
 def resource_classes() -> list[type]:
@@ -32,6 +35,11 @@ def resource_classes() -> list[type]:
             engine.messages,
             engine.runs,
             engine.steps,
+            engine.files,
+            engine.uploads,
+            engine.vector_stores,
+            engine.vector_stores.files,
+            engine.vector_stores.file_batches,
         )
     ]
     engine.close()
@@ -42,8 +50,7 @@ def public_methods(resource: type) -> dict[str, Any]:
     return {
         name: member
         for name, member in inspect.getmembers(resource, inspect.isfunction)
-        if not name.startswith("_")
-        and name not in ("new",)  # prepares a row; stores nothing, waits for nothing
+        if not name.startswith("_") and name not in NOT_TWINNED
     }
 
 
