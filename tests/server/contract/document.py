@@ -44,7 +44,7 @@ def read() -> JSON:
     _take_apart(document)
     for name, schema in schemas.items():
         if name.startswith(_TAKEN):
-            _accept_nulls(schema)
+            _loosen(schema)
     for path, operation in operations(document):
         _correct(path, operation, schemas)
     for name in _EVENTS:
@@ -171,13 +171,16 @@ def _references(node: Any) -> Iterator[JSON]:
             yield from _references(item)
 
 
-def _accept_nulls(node: Any) -> None:
-    """Let optional fields be null, which clients send for "not given"."""
+def _loosen(node: Any) -> None:
+    """Let optional fields be null and `file_search` empty: "not given" both times."""
     for schema in _objects(node):
         required = schema.get("required", [])
         for name, field in schema["properties"].items():
             if name not in required:
                 schema["properties"][name] = {"anyOf": [field, _NULL]}
+        if "vector_stores" in schema["properties"]:
+            schema.pop("oneOf", None)
+            schema.pop("anyOf", None)
 
 
 def _name_ids(node: Any, known: Mapping[str, Sequence[str]]) -> None:

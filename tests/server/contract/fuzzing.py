@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from tests.contract import document
+from tests.server.contract import document
 
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.server.app import create_app
