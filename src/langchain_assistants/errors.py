@@ -5,8 +5,11 @@ AssistantsError
 │   ├── InvalidRequestError     400
 │   │   └── ActiveRunError          .thread_id .run_id
 │   ├── AuthenticationError     401
+│   ├── HostNotAllowedError     403
 │   ├── NotFoundError           404
-│   └── FileTooLargeError       413 .limit
+│   ├── FileTooLargeError       413 .limit
+│   ├── BodyTooLargeError       413
+│   └── ContentTypeError        415
 ├── RunError                .run
 │   ├── ApprovalRequired
 │   ├── RunFailed
@@ -34,8 +37,11 @@ __all__ = [
     "ApprovalRequired",
     "AssistantsError",
     "AuthenticationError",
+    "BodyTooLargeError",
     "ConfigurationError",
+    "ContentTypeError",
     "FileTooLargeError",
+    "HostNotAllowedError",
     "InterpreterError",
     "InvalidRequestError",
     "NotFoundError",
@@ -141,6 +147,43 @@ class FileTooLargeError(RequestError):
             f"The file has more than {limit} bytes, the most that are accepted."
         )
         self.limit = limit
+
+
+class BodyTooLargeError(RequestError):
+    """Refuse a request's body before it fills memory or disk."""
+
+    http_status = 413
+
+    def __init__(self, limit: int) -> None:
+        """Name the limit, in bytes."""
+        super().__init__(f"The request body is larger than {limit} bytes.")
+
+
+class ContentTypeError(RequestError):
+    """Refuse a body of another kind than the operation takes."""
+
+    http_status = 415
+
+    def __init__(self, given: str, expected: str) -> None:
+        """Name both content types."""
+        super().__init__(
+            f"Unsupported content type: '{given[:100]}'. This API method only accepts "
+            f"'{expected}' requests.",
+            code="unsupported_content_type",
+        )
+
+
+class HostNotAllowedError(RequestError):
+    """Refuse what was not addressed to this machine (DNS rebinding)."""
+
+    http_status = 403
+
+    def __init__(self) -> None:
+        """Say how to serve other hosts."""
+        super().__init__(
+            "This server takes requests without a key only under a loopback name. Make "
+            "a key and serve another host to be reached from elsewhere."
+        )
 
 
 class RunError(AssistantsError):

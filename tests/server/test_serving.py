@@ -101,6 +101,38 @@ def test_the_metrics_count_requests_by_route_without_ids(
     assert "secret" not in told
 
 
+def test_a_client_that_vanishes_while_it_sends_is_logged_and_breaks_nothing(
+    engine_factory: EngineFactory,
+    http: Http,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="langchain_assistants")
+    client = http(engine_factory())
+    told = threading.Event()
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if vars(record).get("status") == 499:
+                told.set()
+
+    handler = Told()
+    logging.getLogger("langchain_assistants").addHandler(handler)
+    for path, kind in (
+        ("/v1/threads", "application/json"),
+        ("/v1/files", "multipart/form-data; boundary=X"),
+    ):
+        told.clear()
+        address = (client.base_url.host, client.base_url.port)
+        with socket.create_connection(address) as connection:
+            connection.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+                "Content-Length: 100\r\n\r\n--X".encode()
+            )
+        assert told.wait(20)
+    logging.getLogger("langchain_assistants").removeHandler(handler)
+    assert client.get("/v1/assistants").status_code == 200
+
+
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """The log of a server as it is written; afterwards logging is as before."""

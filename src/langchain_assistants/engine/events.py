@@ -133,12 +133,16 @@ class EventLog:
         finally:
             self._leave(listen)
 
-    def follow_blocking(self) -> Generator[RunEvent, None, None]:
-        """Yield every event until the run stops, blocking the caller's thread."""
+    def follow_blocking(
+        self, after: str | None = None
+    ) -> Generator[RunEvent, None, None]:
+        """Yield the events until the run stops, blocking the caller's thread."""
+        attempt, known = event_number(after)
         arrived: queue.SimpleQueue[_Numbered | None] = queue.SimpleQueue()
         self._join(arrived.put)
         try:
             while (item := arrived.get()) is not None:
-                yield self._event(item)
+                if item.number > known or self.attempt != attempt:
+                    yield self._event(item)
         finally:
             self._leave(arrived.put)

@@ -136,18 +136,34 @@ class Runs(Resource):
         Raises:
             NotFoundError: There is none with this id.
         """
-        check_id(run_id, "run_id", PREFIX)
-        await self._conductor.look(run_id, self._tenant)
-        log = self._conductor.recent_logs.get(run_id)
+        log = await self._recent_log(run_id)
         if log is not None:
             async for event in log.follow(after):
                 yield event
             return
+        for event in await self._replay(run_id, after):
+            yield event
+
+    def follow(
+        self, run_id: str, *, after: str | None = None
+    ) -> Generator[RunEvent, None, None]:
+        """Return an iterator of a run's events from any moment on; see `afollow`."""
+        log = self.portal.call(lambda: self._recent_log(run_id))
+        if log is not None:
+            yield from log.follow_blocking(after)
+            return
+        yield from self.portal.call(lambda: self._replay(run_id, after))
+
+    async def _recent_log(self, run_id: str) -> EventLog | None:
+        check_id(run_id, "run_id", PREFIX)
+        await self._conductor.look(run_id, self._tenant)
+        return self._conductor.recent_logs.get(run_id)
+
+    async def _replay(self, run_id: str, after: str | None) -> list[RunEvent]:
         await self._conductor.settled(run_id, self._tenant, None)
         attempt, known = event_number(after)
         record = await self._workplace.database.read(run_record(run_id, self._tenant))
-        for event in replayed(record, known if attempt == ATTEMPT else 0):
-            yield event
+        return [*replayed(record, known if attempt == ATTEMPT else 0)]
 
     def stream(
         self, thread_id: str, **fields: Unpack[RunCreate]
@@ -155,6 +171,15 @@ class Runs(Resource):
         """Start a run and return an iterator of its events; see `astream`."""
         log = EventLog()
         request = self._request(thread_id, fields)
+        self.portal.call(lambda: self._conductor.start(request, log=log))
+        return log.follow_blocking()
+
+    def stream_with_thread(
+        self, **fields: Unpack[ThreadRunCreate]
+    ) -> Generator[RunEvent, None, None]:
+        """Start a run on a new thread and return an iterator of its events."""
+        log = EventLog()
+        request = self._thread_request(fields)
         self.portal.call(lambda: self._conductor.start(request, log=log))
         return log.follow_blocking()
 

@@ -8,12 +8,12 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from langchain_assistants.errors import InvalidRequestError
-from langchain_assistants.server.refusals import (
-    NOT_JSON,
-    BodyTooLarge,
-    UnsupportedContentType,
+from langchain_assistants.errors import (
+    BodyTooLargeError,
+    ContentTypeError,
+    InvalidRequestError,
 )
+from langchain_assistants.server.refusals import NOT_JSON
 from langchain_assistants.types.refusals import kind_of
 from langchain_assistants.types.validation import validate
 
@@ -29,8 +29,8 @@ async def body_of(request: Request, request_type: Any) -> dict[str, Any]:
 
     Raises:
         InvalidRequestError: It is no JSON object, or a field breaks a rule.
-        BodyTooLarge: It is larger than the server takes.
-        UnsupportedContentType: It is something else than JSON.
+        BodyTooLargeError: It is larger than the server takes.
+        ContentTypeError: It is something else than JSON.
     """
     raw = await _read(request, request.app.state.max_body_bytes)
     fields: Any = {}
@@ -53,25 +53,25 @@ def _require_json(request: Request) -> None:
     """Refuse other kinds, and none: a web page may send those to any server.
 
     Raises:
-        UnsupportedContentType: The body is not said to be JSON.
+        ContentTypeError: The body is not said to be JSON.
     """
     given = request.headers.get("content-type", "")
     kind = given.partition(";")[0].strip().lower()
     if kind != JSON and not (
         kind.startswith("application/") and kind.endswith("+json")
     ):
-        raise UnsupportedContentType(given, JSON)
+        raise ContentTypeError(given, JSON)
 
 
 def refuse_size(request: Request, limit: int) -> None:
     """Refuse a body that is said to be too large, before any of it is read.
 
     Raises:
-        BodyTooLarge: It is.
+        BodyTooLargeError: It is.
     """
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated[:20]) > limit:
-        raise BodyTooLarge(limit)
+        raise BodyTooLargeError(limit)
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -80,5 +80,5 @@ async def _read(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise BodyTooLarge(limit)
+            raise BodyTooLargeError(limit)
     return bytes(body)

@@ -11,8 +11,11 @@ from starlette.requests import Request
 from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.engine.tenant import TenantResources
 from langchain_assistants.engine.workplace import DEFAULT_TENANT
-from langchain_assistants.errors import AuthenticationError, InvalidRequestError
-from langchain_assistants.server.refusals import HostNotAllowed
+from langchain_assistants.errors import (
+    AuthenticationError,
+    HostNotAllowedError,
+    InvalidRequestError,
+)
 
 KeyPolicy = Literal["required", "loopback", "none"]
 """Whether a request needs a key: each does; none under a loopback name; none at all.
@@ -40,7 +43,7 @@ async def admitted(request: Request) -> TenantResources:
     Raises:
         AuthenticationError: It carries none where one is needed, or one that is
             unknown or revoked.
-        HostNotAllowed: It carries none, and was not addressed to this machine.
+        HostNotAllowedError: It carries none, and was not addressed to this machine.
     """
     engine: AssistantsEngine = request.app.state.engine
     policy: KeyPolicy = request.app.state.keys
@@ -51,7 +54,7 @@ async def admitted(request: Request) -> TenantResources:
     elif policy == "required" or known is not None:
         raise _refused(given)
     elif policy == "loopback" and not is_loopback(request.url.hostname or ""):
-        raise HostNotAllowed
+        raise HostNotAllowedError
     else:
         tenant = DEFAULT_TENANT
     request.state.tenant = tenant

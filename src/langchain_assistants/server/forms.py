@@ -12,9 +12,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from langchain_assistants.engine.file_contents import FileInput
-from langchain_assistants.errors import InvalidRequestError
+from langchain_assistants.errors import (
+    BodyTooLargeError,
+    ContentTypeError,
+    InvalidRequestError,
+)
 from langchain_assistants.server.bodies import refuse_size
-from langchain_assistants.server.refusals import BodyTooLarge, UnsupportedContentType
 from langchain_assistants.types.refusals import wrong_type
 from langchain_assistants.types.validation import validate
 
@@ -48,12 +51,12 @@ async def form_of(
 
     Raises:
         InvalidRequestError: It is no form, or a field breaks a rule.
-        BodyTooLarge: It is larger than a content of that size needs.
-        UnsupportedContentType: It is something else than multipart.
+        BodyTooLargeError: It is larger than a content of that size needs.
+        ContentTypeError: It is something else than multipart.
     """
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() != MULTIPART:
-        raise UnsupportedContentType(given, MULTIPART)
+        raise ContentTypeError(given, MULTIPART)
     most = limit + _OVERHEAD_BYTES
     refuse_size(request, most)
     parser = MultiPartParser(
@@ -94,7 +97,7 @@ async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
         async for chunk in request.stream():
             received += len(chunk)
             if received > most:
-                raise _Broken(BodyTooLarge(most))
+                raise _Broken(BodyTooLargeError(most))
             yield chunk
     except ClientDisconnect as error:
         raise _Broken(error) from None

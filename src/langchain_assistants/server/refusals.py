@@ -28,43 +28,6 @@ NOT_JSON = (
 )
 
 
-class BodyTooLarge(RequestError):
-    """Refuse a body before it fills memory or disk."""
-
-    http_status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-
-    def __init__(self, limit: int) -> None:
-        """Name the limit, in bytes."""
-        super().__init__(f"The request body is larger than {limit} bytes.")
-
-
-class UnsupportedContentType(RequestError):
-    """Refuse a body of another kind than the operation takes."""
-
-    http_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-
-    def __init__(self, given: str, expected: str) -> None:
-        """Name both content types."""
-        super().__init__(
-            f"Unsupported content type: '{given[:100]}'. This API method only accepts "
-            f"'{expected}' requests.",
-            code="unsupported_content_type",
-        )
-
-
-class HostNotAllowed(RequestError):
-    """Refuse what was not addressed to this machine (DNS rebinding)."""
-
-    http_status = HTTPStatus.FORBIDDEN
-
-    def __init__(self) -> None:
-        """Say how to serve other hosts."""
-        super().__init__(
-            "This server takes requests without a key only under a loopback name. Make "
-            "a key and serve another host to be reached from elsewhere."
-        )
-
-
 def refusal(error: Exception, *, method: str, path: str) -> Response:
     """Return the answer to a request that ended with an exception.
 

@@ -156,6 +156,21 @@ def test_a_run_is_created_with_its_thread(engine_factory: EngineFactory) -> None
         engine.runs.create_with_thread(assistant_id=assistant.id, stream=True)
 
 
+def test_a_run_is_streamed_and_joined_without_a_loop(
+    engine_factory: EngineFactory,
+) -> None:
+    engine = engine_factory(["Hello, Ada."])
+    live = [*engine.runs.stream_with_thread(assistant_id=assistant_with(engine).id)]
+    assert live[0].event == "thread.created"
+    run = live[1].data
+    assert isinstance(run, Run)
+    assert [*engine.runs.follow(run.id, after=live[3].id)] == live[4:]
+    engine.conductor.recent_logs.add(run.id, None)
+    assert [*engine.runs.follow(run.id)][-1] == RunEvent(
+        "thread.run.completed", live[-1].data, f"0.{len(live) - 2}"
+    )
+
+
 def test_tenants_share_an_engine_and_nothing_else(
     engine_factory: EngineFactory,
 ) -> None:
