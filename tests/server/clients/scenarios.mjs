@@ -1,18 +1,11 @@
 // What programs do with OpenAI's client for JavaScript; `scenarios.py` does the same.
 //
-// `node scenarios.mjs ADDRESS`, in a folder where the npm package `openai` is. It prints
-// the name of each scenario that went as it should, and ends at the first that did not.
+// `node scenarios.mjs ADDRESS`, beside the npm package `openai`. It prints the name of
+// each scenario that went as it should, and ends at the first that did not.
 
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-
-// The package is installed where the program runs, not where it lies.
-const require = createRequire(join(process.cwd(), "program.js"));
-const load = (name) => import(pathToFileURL(require.resolve(name)).href);
-const { default: OpenAI, toFile } = await load("openai");
-const { VERSION } = await load("openai/version");
+import OpenAI, { toFile } from "openai";
+import { VERSION } from "openai/version";
 
 const TOOLS = ["get_weather", "get_nickname"].map((name) => ({
   type: "function",

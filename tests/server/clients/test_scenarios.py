@@ -6,6 +6,7 @@ in ours, and is played with there too.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,12 +40,11 @@ def address(engine_factory: EngineFactory, servers: Servers) -> str:
     return f"{servers.serve(engine_factory(model()))}/v1"
 
 
-def played(*program: str, address: str, folder: Path = FOLDER) -> list[str]:
+def played(*program: str, address: str) -> list[str]:
     """Run a program of scenarios and return what it printed, line by line."""
     assert Path(program[0]).exists(), f"make test-clients makes {program[0]}"
     done = subprocess.run(
         [*program, address],
-        cwd=folder,
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
@@ -74,12 +74,12 @@ def test_a_python_client_plays_every_scenario(major: str, address: str) -> None:
 @pytest.mark.clients
 @pytest.mark.parametrize("package", ["npm"])
 def test_the_client_for_javascript_plays_every_scenario(
-    package: str, address: str
+    package: str, address: str, tmp_path: Path
 ) -> None:
     folder = CLIENTS / package
-    node = (folder / "node").resolve()
-    version, *names = played(
-        str(node), str(FOLDER / "scenarios.mjs"), address=address, folder=folder
-    )
+    # Node.js looks for packages beside the program.
+    (tmp_path / "node_modules").symlink_to(folder / "node_modules")
+    program = shutil.copy(FOLDER / "scenarios.mjs", tmp_path)
+    version, *names = played(str((folder / "node").resolve()), program, address=address)
     assert version.partition(".")[0].isdecimal()
     assert names == SCENARIOS
