@@ -47,7 +47,7 @@ def test_an_unknown_key_is_refused_and_not_repeated(
     assert key not in answered.text
 
 
-def test_a_key_comes_as_bearer_or_as_azure_sends_it(
+def test_a_key_comes_as_bearer_as_azure_sends_it_or_as_a_password(
     engine_factory: EngineFactory, http: Http
 ) -> None:
     engine = engine_factory()
@@ -55,6 +55,11 @@ def test_a_key_comes_as_bearer_or_as_azure_sends_it(
     client = http(engine, keys="required")
     for headers in (bearer(key), {"api-key": key}, {"authorization": f"bearer  {key}"}):
         assert client.get("/v1/assistants", headers=headers).status_code == 200
+    for user in ("", "anybody"):
+        assert client.get("/v1/assistants", auth=(user, key)).status_code == 200
+    for nonsense in ("Basic", "Basic %%", "Basic /w==", "Basic OmE="):
+        headers = {"authorization": nonsense}
+        assert client.get("/v1/assistants", headers=headers).status_code == 401
     assert client.get("/metrics", headers=bearer(key)).status_code == 200
 
 
