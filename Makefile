@@ -7,12 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 INSTALL := $(PIP) --quiet --constraint constraints.txt
+FAULTS ?= 200
 REQUIREMENTS := pyproject.toml constraints.txt
 
 # Each is played with in an environment of its own: OpenAI's clients.
 CLIENTS ?= openai-1 openai-2 openai-3 npm
 
-.PHONY: help demo test test-clients test-heavy fuzz lint types examples notebooks bench bench-short constraints clean
+.PHONY: help demo test test-clients test-heavy chaos fuzz lint types examples notebooks bench bench-short constraints clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +43,9 @@ test-heavy: $(VENV)/.dev ## the tests that need langgraph-cli[inmem]
 	    echo "  $(BIN)/python -m pip install 'langgraph-cli[inmem]'" >&2; \
 	    exit 1; }
 	@$(BIN)/pytest -m heavy
+
+chaos: $(VENV)/.dev ## kill and freeze real processes (FAULTS=200 SEED=any)
+	@$(BIN)/python -m tests.chaos --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	@$(BIN)/ruff check

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks import (
     concurrency,
+    durability,
     first_token,
     graph,
     growth,
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "lcel": lcel.rows,
     "tools": tools.rows,
     "concurrency": concurrency.rows,
+    "durability": durability.rows,
     "startup": startup.rows,
     "first_token": first_token.rows,
 }

@@ -79,8 +79,9 @@ def _added(
     # Not with LCEL's sign: it would end a cell of the README's table.
     what = f"chain of prompt, assistant and parser, above the assistant, {method}"
     total = chain - alone
-    yield Row("lcel", what, total, "ms", bare, _BARE, budget, headline=True)
-    yield Row("lcel", f"{what}: our part", total - bare, "ms", budget=_BUDGET)
+    yield Row("lcel", what, total, "ms", bare, _BARE, budget)
+    if budget is None:
+        yield Row("lcel", f"{what}: our part", total - bare, "ms", budget=_BUDGET)
 
 
 def _chain(runnable: Runnable[Any, Any]) -> Runnable[Any, str]:

@@ -45,6 +45,11 @@ class Sample:
         return statistics.median(self.seconds) * 1000
 
     @property
+    def p95(self) -> float:
+        """What nineteen of twenty times do not exceed, in milliseconds."""
+        return statistics.quantiles(self.seconds, n=20)[-1] * 1000
+
+    @property
     def best(self) -> float:
         """The shortest time in milliseconds: for processes, where noise only adds."""
         return min(self.seconds) * 1000

@@ -82,7 +82,11 @@ def seed_messages(engine: AssistantsEngine, thread_id: str, count: int) -> None:
 
 def broken_invariants(engine: AssistantsEngine) -> list[str]:
     """Return what contradicts the invariants in the file at rest; empty: nothing."""
-    tables = everything(engine)
+    return contradictions(everything(engine))
+
+
+def contradictions(tables: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Return what contradicts the invariants in these rows."""
     return [
         *_broken_threads(tables),
         *_broken_runs(tables),

@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         "demo",
         help="see an assistant at work: no key, no network, a few seconds",
         description="A tutor answers, calls two functions at once and goes on in a "
-        "second process. Without --model a scripted model plays the LLM.",
+        "second process; a process is killed, and its run goes on. Without --model a "
+        "scripted model plays the LLM.",
     )
     demo.add_argument(
         "--model", metavar="MODEL", help="run it for real, such as openai:gpt-4o"

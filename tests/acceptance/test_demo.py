@@ -14,7 +14,11 @@ import pytest
 from tests.acceptance.program import PATIENCE, run, start
 from tests.openai_server import Failure, OpenAIServer, tutor
 
+from langchain_assistants import cli
+from langchain_assistants.engine import executor
+from langchain_assistants.storage.database import Transaction
 from langchain_assistants.terminal.demo import EIGHT_LINES
+from langchain_assistants.terminal.observatory import ORDER
 from langchain_assistants.terminal.tutor import FOLLOW_UP, GREETING, TWO_QUESTIONS
 
 MODEL = "openai:gpt-4o"
@@ -61,9 +65,9 @@ def test_a_second_process_and_a_second_demo_go_on_in_the_thread(
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     said = texts(file)
-    assert said[0::2] == [GREETING, TWO_QUESTIONS, FOLLOW_UP]
-    assert "You are Ada" in said[-1]
-    assert "164.9" in said[-1]
+    assert said[0::2] == [GREETING, TWO_QUESTIONS, FOLLOW_UP, ORDER]
+    assert "You are Ada" in said[5]
+    assert "164.9" in said[5]
     assert rows(file, "SELECT DISTINCT status FROM runs") == [("completed",)]
     assert re.search(r"process  \d+ opened my tutor\.db", demo.stdout)
     assert f"rm '{file}'" in demo.stdout
@@ -72,9 +76,71 @@ def test_a_second_process_and_a_second_demo_go_on_in_the_thread(
 
     assert again.returncode == 0, again.stdout + again.stderr
     assert rows(file, "SELECT count(*) FROM threads") == [(1,)]
-    assert rows(file, "SELECT count(*) FROM assistants") == [(1,)]
-    assert texts(file)[:6] == said
-    assert len(texts(file)) == 12
+    assert rows(file, "SELECT count(*) FROM assistants") == [(2,)]
+    assert texts(file)[:8] == said
+    assert len(texts(file)) == 16
+
+
+def test_a_killed_process_is_replaced_and_the_screen_tells_the_truth(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "tutor.db"
+
+    demo = run("demo", "--database", str(file), home=tmp_path)
+
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    shown = " ".join(demo.stdout.split())
+    begun = re.findall(r"process (\d+),?(?: this one,)? begins (\w+)", shown)
+    [killed] = re.findall(r"kill -9 (\d+): the output of book_telescope is", shown)
+    [heir] = re.findall(r"process (\d+), this one, begins", shown)
+    assert killed != heir
+    assert sorted(begun) == sorted(
+        [
+            (killed, "book_telescope"),
+            (killed, "print_charts"),
+            (heir, "print_charts"),
+        ]
+    )
+    [(run_id, attempt, status)] = rows(
+        file,
+        "SELECT id, attempt, status FROM runs WHERE assistant_id = "
+        "(SELECT id FROM assistants WHERE name = 'Observatory')",
+    )
+    assert (attempt, status) == (2, "completed")
+    assert re.search(rf"{run_id} completed \d+\.\d s after the kill", shown)
+    # The functions return the process that executed them.
+    [(details,)] = rows(
+        file,
+        "SELECT details FROM run_steps "
+        f"WHERE run_id = '{run_id}' AND type = 'tool_calls'",
+    )
+    booked, printed = json.loads(details)["tool_calls"]
+    assert booked["function"]["output"] == f"booked for 22:00 by process {killed}"
+    assert printed["function"]["output"] == f"30 charts printed by process {heir}"
+    assert f"book_telescope ran once, in {killed}: what is recorded is" in shown
+    assert (
+        f"print_charts ran twice, in {killed}, then in {heir}, under the same id, "
+        f"{printed['id']}: a tool with outside effects should take it as its "
+        "idempotency key"
+    ) in shown
+
+
+def test_a_call_that_is_executed_again_although_it_is_recorded_breaks_the_promise(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def no_outputs(run_id: str) -> Transaction[dict[str, bytes]]:
+        yield from ()
+        return {}
+
+    monkeypatch.setattr(executor, "recorded_outputs", no_outputs)
+
+    assert cli.main(["demo", "--database", str(tmp_path / "tutor.db")]) == 1
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "✗ book_telescope ran twice" in shown
+    assert "What did not hold: book_telescope ran twice" in shown
 
 
 def test_with_a_model_it_runs_for_real(tmp_path: Path) -> None:
@@ -87,13 +153,17 @@ def test_with_a_model_it_runs_for_real(tmp_path: Path) -> None:
     assert "scripted" not in demo.stdout
     assert "light_minutes(distance_au=2.0) → 16.6" in demo.stdout
     assert "year_length(distance_au=2.0) → 2.8" in demo.stdout
-    assert "The tools say: 16.6; 2.8" in texts(file)[-1]
-    assert all(request.json["stream"] for request in server.requests)
+    assert "The tools say: 16.6; 2.8" in texts(file)[3]
+    assert "kill -9" in demo.stdout
+    assert rows(file, "SELECT max(attempt) FROM runs") == [(2,)]
+    # Nobody listens to the run that was taken over.
+    assert all(request.json["stream"] for request in server.requests[:-1])
     asked = server.requests[-1].json["messages"]
     assert [m["content"] for m in asked if m["role"] == "user"] == [
         GREETING,
         TWO_QUESTIONS,
         FOLLOW_UP,
+        ORDER,
     ]
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 from tests.conftest import EngineFactory
@@ -19,6 +20,8 @@ from tests.conversations import (
 from tests.stored import ACTIVE, broken_invariants, path_of, rows
 
 from langchain_assistants import AssistantRunnable, AssistantsEngine, Settings
+from langchain_assistants.errors import StorageError
+from langchain_assistants.storage.database import Transaction
 from langchain_assistants.testing import (
     Reply,
     ScriptedChatModel,
@@ -72,6 +75,37 @@ async def test_a_caller_that_goes_away_while_the_model_thinks_frees_its_thread(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert await asyncio.to_thread(is_free, engine, thread_id)
+    assert statuses(engine) == {"cancelled"}
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_caller_that_goes_away_while_the_database_is_locked_frees_its_thread(
+    engine_factory: EngineFactory, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    gate = Gate()
+    runnable, engine, thread_id = blocked_runnable(engine_factory, gate)
+    given = {"content": "Hi", "thread_id": thread_id, "on_active_run": "queue"}
+    tasks = [asyncio.create_task(runnable.ainvoke(given))]
+    assert await asyncio.to_thread(gate.reached.wait, TIMEOUT)
+    if waits:
+        tasks.append(asyncio.create_task(runnable.ainvoke(given)))
+        while len(rows(engine, "SELECT id FROM runs")) < 2:
+            await asyncio.to_thread(statuses, engine)
+    write, failures = engine.database.write, iter([StorageError("Locked.")])
+
+    async def fail_once(transaction: Transaction[Any]) -> Any:
+        for failure in failures:
+            transaction.close()
+            raise failure
+        return await write(transaction)
+
+    monkeypatch.setattr(engine.database, "write", fail_once)
+    for task in reversed(tasks):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert next(failures, None) is None
     assert await asyncio.to_thread(is_free, engine, thread_id)
     assert statuses(engine) == {"cancelled"}
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.tools import InjectedToolCallId
 from tests.conftest import Clock, EngineFactory
 from tests.conversations import (
     TIMEOUT,
@@ -300,6 +301,71 @@ def test_a_finished_tool_call_is_never_executed_again(
         "call_ours": "found x",
         "call_yours": "output of call_yours",
     }
+
+
+def test_a_waiting_run_that_ends_takes_nothing_from_the_run_before_it(
+    engine_factory: EngineFactory,
+) -> None:
+    counter = Counter()
+    engine = engine_factory([BOTH], tools=[counter.tool()])
+    assistant = engine.assistants.create(model="m", tools=BOTH_TOOLS)
+    thread = thread_with(engine, "Hi")
+    run = wait(engine, engine.runs.create(thread.id, assistant_id=assistant.id))
+    waiting = engine.runs.create(
+        thread.id, assistant_id=assistant.id, on_active_run="queue"
+    )
+    assert engine.runs.cancel(waiting.id).status == "cancelled"
+    engine.close()
+    model = ScriptedChatModel(["Done."])
+    resumed = engine_factory.reopen(model, tools=[counter.tool()])
+    resumed.runs.submit_tool_outputs(run.id, tool_outputs=outputs("call_yours"))
+    assert wait(resumed, run).status == "completed"
+    asked = [message.type for message in model.calls[0].messages]
+    assert asked == ["human", "ai", "tool", "tool"]
+    assert (counter.count, texts(resumed, thread.id)) == (1, ["Hi", "Done."])
+    assert broken_invariants(resumed) == []
+
+
+def test_a_finished_tool_call_is_never_executed_again_where_it_is_taken_over(
+    engine_factory: EngineFactory, clock: Clock
+) -> None:
+    gate = Gate()
+    held: list[str] = []
+
+    def hold(q: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> str:
+        """Hold the line."""
+        held.append(tool_call_id)
+        gate.pass_through()
+        return f"held {q}"
+
+    both = Reply(
+        tool_calls=[call("look_up", {"q": "x"}, "a"), call("hold", {"q": "y"}, "b")]
+    )
+    first, second = Counter(), Counter()
+    engine = engine_factory([both], tools=[first.tool(), hold], clock=clock)
+    assistant = engine.assistants.create(
+        model="m", tools=[hosted("look_up"), hosted("hold")]
+    )
+    thread = thread_with(engine, "Hi")
+    run = engine.runs.create(thread.id, assistant_id=assistant.id)
+    gate.wait_until_reached()
+    while not rows(engine, "SELECT 1 FROM tool_outputs"):
+        assert statuses(engine) == {"in_progress"}
+    # Nobody hears its heart beat; its lease is over before the other one looks.
+    engine._heartbeat.stop()
+    clock.advance(engine.settings.lease + 1)
+    model = ScriptedChatModel(["Done."])
+    heir = engine_factory.reopen(model, tools=[second.tool(), hold], clock=clock)
+    heir._heartbeat.stop()
+    heir._heartbeat._suspects.patience = 0.0
+    heir.portal.call(heir._heartbeat.sweep)
+    gate.open()
+    assert wait(heir, run).status == "completed"
+    assert (first.count, second.count) == (1, 0)
+    assert held == ["b", "b"]
+    assert [m.content for m in model.calls[0].messages[2:]] == ["found x", "held y"]
+    assert texts(heir, thread.id) == ["Hi", "Done."]
+    assert broken_invariants(heir) == []
 
 
 @pytest.mark.parametrize("failing", range(1, 5))

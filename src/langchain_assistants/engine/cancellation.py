@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import anyio
 
+from langchain_assistants.engine.run_changes import Fenced
+from langchain_assistants.errors import StorageError
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = (0.1, 0.5, 2.0)
 
 
 async def outlast(work: Coroutine[Any, Any, None]) -> None:
@@ -24,6 +29,24 @@ async def outlast(work: Coroutine[Any, Any, None]) -> None:
                 await asyncio.wait({task})
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("run_not_ended", extra={"error": type(error).__name__})
+
+
+async def insist(work: Callable[[], Awaitable[object]]) -> None:
+    """Do what nobody else would do, although the database is locked at times.
+
+    Raises:
+        StorageError: It stayed so, or the run is no longer this worker's.
+    """
+    for delay in _RETRY_SECONDS:
+        try:
+            await work()
+        except Fenced:
+            raise
+        except StorageError:
+            await asyncio.sleep(delay)
+        else:
+            return
+    await work()
 
 
 async def within(work: Awaitable[T], seconds: float) -> T:

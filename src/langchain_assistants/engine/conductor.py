@@ -7,6 +7,7 @@ context of a caller who waits (the runnable's, whose traces reach model and tool
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from langchain_assistants.engine.bells import Bells
-from langchain_assistants.engine.cancellation import outlast
+from langchain_assistants.engine.cancellation import insist, outlast
 from langchain_assistants.engine.dispatch import InProcessDispatcher
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution, Executor
@@ -89,8 +90,7 @@ class Conductor:
                 self.dispatcher.release()
             raise
         row = created.row
-        if log is not None:
-            self.recent_logs.add(row["id"], log)
+        self.recent_logs.add(row["id"], log)
         if row["status"] == "in_progress":
             self.dispatcher.start(lambda: self._execute_in_background(row, log))
             return row
@@ -134,7 +134,7 @@ class Conductor:
         finally:
             log = self._listeners.take(run_id)
             if row is None:
-                self.ownership.drop(run_id)
+                self.ownership.drop_queued(run_id)
                 if log is not None:
                     log.end()
         if row is not None:
@@ -161,7 +161,11 @@ class Conductor:
                 log.end()
 
     async def _wake_in_turn(self, row: Row) -> None:
-        turn = await self._turn(row, claim=False)
+        try:
+            turn = await self._turn(row, claim=False)
+        except BaseException:
+            self.ownership.drop(row["id"])  # so that a sweep finds it
+            raise
         if is_terminal(turn["status"]):
             self.ownership.drop(row["id"])
             self._listeners.tell_end(turn)
@@ -193,7 +197,7 @@ class Conductor:
             try:
                 row = await self._turn(waiting, claim=True)
             except BaseException:
-                await outlast(self._cancel_quietly(waiting))
+                await outlast(self._cancel_for_good(waiting))
                 self.ownership.drop(waiting["id"])
                 raise
             if row["status"] != "in_progress":
@@ -431,11 +435,10 @@ class Conductor:
                     return current
                 await asyncio.wait({bell}, timeout=_LOOK_SECONDS)
 
-    async def _cancel_quietly(self, row: Row) -> None:
-        try:
-            await self.cancel(row["id"], row["tenant"])
-        except (InvalidRequestError, StorageError):
-            logger.info("waiting_run_not_cancelled", extra={"run_id": row["id"]})
+    async def _cancel_for_good(self, row: Row) -> None:
+        """Cancel a run whose caller has gone, wherever it is by now."""
+        with contextlib.suppress(InvalidRequestError):  # it has ended
+            await insist(lambda: self.cancel(row["id"], row["tenant"]))
 
     async def _executed(
         self,
@@ -447,16 +450,16 @@ class Conductor:
     ) -> Execution:
         """Execute a claimed run for a caller, who gets its outcome wherever it ends."""
         try:
-            return await self._execute(row, log=log, config=config, tools=tools)
-        except TakenOver:
             try:
+                return await self._execute(row, log=log, config=config, tools=tools)
+            except TakenOver:
                 ended = await self.settled(row["id"], row["tenant"], None)
-            except BaseException:  # the caller went away
-                await outlast(self._cancel_quietly(row))
-                raise
-            outcome = await self._stopped(ended)
-            assert outcome is not None, "a settled run has stopped"
-            return outcome
+                outcome = await self._stopped(ended)
+                assert outcome is not None, "a settled run has stopped"
+                return outcome
+        except asyncio.CancelledError:
+            await outlast(self._cancel_for_good(row))
+            raise
 
     async def _execute(
         self,
@@ -484,7 +487,7 @@ class Conductor:
                         claim_run(row["id"], row["tenant"], claim, now)
                     )
                     if again is None:
-                        raise
+                        raise TakenOver(row["id"]) from None
                     row = again
                     if log is not None:
                         log.attempt = row["attempt"]

@@ -18,7 +18,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.types import Command, Interrupt
 
 from langchain_assistants.engine.announcer import Announcer
-from langchain_assistants.engine.cancellation import forget, outlast
+from langchain_assistants.engine.cancellation import forget, insist, outlast
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.history import (
     Window,
@@ -247,7 +247,7 @@ class Executor:
     ) -> None:
         await self._abandon(task)
         with contextlib.suppress(AssistantsError):
-            await self._end(row, recorder, Trigger.CANCEL)
+            await insist(lambda: self._end(row, recorder, Trigger.CANCEL))
 
     async def _fail(self, recorder: RunRecorder, error: BaseException) -> None:
         with contextlib.suppress(AssistantsError):
@@ -259,7 +259,7 @@ class Executor:
         await asyncio.wait({task}, timeout=self._workplace.settings.cancel_grace)
         if not task.done():
             logger.warning("run_task_abandoned", extra={"run_id": task.get_name()})
-            task.add_done_callback(forget)
+        task.add_done_callback(forget)
 
     async def _end(self, row: Row, recorder: RunRecorder, trigger: Trigger) -> Row:
         """End a run that was stopped, as cancelled or expired."""

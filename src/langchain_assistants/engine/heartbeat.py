@@ -27,7 +27,7 @@ from langchain_assistants.engine.sweep import (
 )
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.errors import StorageError
-from langchain_assistants.storage.database import Row
+from langchain_assistants.storage.database import Row, Transaction, each
 
 logger = logging.getLogger(__name__)
 
@@ -142,9 +142,23 @@ class Heartbeat:
             await database.write(give_back(leases, self._ownership.worker, now))
 
     async def sweep(self) -> None:
-        """Take care of late runs that are nobody's, idle threads, expired files."""
+        """Take care of runs that are late and nobody's, idle threads, old files.
+
+        Raises:
+            StorageError: The file is, or was, locked: nobody is suspected any more.
+        """
+        try:
+            await self._sweep()
+        except StorageError:
+            self._suspects.forget()
+            raise
+
+    async def _sweep(self) -> None:
         database, now = self._workplace.database, self._workplace.clock()
         late = await database.read(late_runs(now))
+        if self._suspects.are_new(late):
+            # The file may have been locked: now everybody can renew again.
+            await database.write(each(()))
         own = self._ownership.snapshot()
         worker = self._worker()
         for row, remedy in self._suspects.remedies(late, own, now):
@@ -152,8 +166,8 @@ class Heartbeat:
                 if remedy == "take":
                     continue
                 remedy = "queue"
-            heir = self._ownership.claim()
-            changed = await database.write(apply(row, remedy, heir, now))
+            work = apply(row, remedy, self._ownership.claim(), now)
+            changed = await database.write(self._at_once(work))
             if changed is None or worker is None:
                 continue
             if remedy in ("release", "take"):
@@ -164,6 +178,23 @@ class Heartbeat:
         if self._retention is not None:
             await self._retention.sweep(now)
         await sweep_expired(self._workplace, now)
+
+    def _at_once(self, work: Transaction[Row | None]) -> Transaction[Row | None]:
+        """Return a transaction that refuses to do the work after a long wait.
+
+        While somebody else has locked the file the living cannot renew their leases:
+        whoever is first when it is free again must not take them for dead.
+        """
+        asked = time.monotonic()
+
+        def checked() -> Transaction[Row | None]:
+            waited = time.monotonic() - asked
+            if waited > 2 * self._beat_seconds:
+                work.close()
+                raise StorageError(f"The database was locked for {waited:.1f} s.")
+            return (yield from work)
+
+        return checked()
 
     def _cannot_execute(self, row: Row) -> bool:
         missing = missing_tools(row, self._tools)

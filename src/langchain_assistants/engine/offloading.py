@@ -21,6 +21,12 @@ from langchain_assistants.errors import ToolError
 
 T = TypeVar("T")
 
+BEFORE_TOOL: contextvars.ContextVar[Callable[[], None] | None] = contextvars.ContextVar(
+    "before_tool", default=None
+)
+"""Called right before a tool's own code: between the decision to execute it and its
+first statement a process may be frozen for longer than its lease."""
+
 
 @contextlib.contextmanager
 def _no_exit() -> Iterator[None]:
@@ -43,6 +49,8 @@ def _guarded(coroutine: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(coroutine)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
+        if (check := BEFORE_TOOL.get()) is not None:
+            check()
         with _no_exit():
             return await coroutine(*args, **kwargs)
 
@@ -63,8 +71,11 @@ class Offloading:
         When the wait is cancelled the thread is abandoned and its result discarded.
         """
         context = contextvars.copy_context()
+        check = BEFORE_TOOL.get()
 
         def work() -> T:
+            if check is not None:
+                check()
             with _no_exit():
                 return context.run(function, *args, **kwargs)
 

@@ -87,6 +87,13 @@ class Ownership:
             if lease is None or self._leases.get(run_id) is lease:
                 self._leases.pop(run_id, None)
 
+    def drop_queued(self, run_id: str) -> None:
+        """Answer no longer for a run that was queued, unless it executes here now."""
+        with self._lock:
+            lease = self._leases.get(run_id)
+            if lease is not None and lease.attempt == 0:
+                del self._leases[run_id]
+
     def snapshot(self) -> dict[str, Lease]:
         """Return the leases as they are now."""
         with self._lock:

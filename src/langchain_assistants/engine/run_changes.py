@@ -412,8 +412,8 @@ def end_run(
             now=now,
         )
     yield _FORGET_OUTPUTS(run_id=run_id)
-    yield _FORGET_CHECKPOINTS(thread_id=thread_id)
-    if row["head"]:
+    if row["head"]:  # else the thread, and what is kept of it, is another run's
+        yield _FORGET_CHECKPOINTS(thread_id=thread_id)
         yield from admit_waiting(thread_id, now)
     return rows[0]
 

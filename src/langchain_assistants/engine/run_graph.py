@@ -41,7 +41,9 @@ from langchain_assistants.engine.attempts import (
 )
 from langchain_assistants.engine.cancellation import within
 from langchain_assistants.engine.models import input_limit, is_openai, output_limit
+from langchain_assistants.engine.offloading import BEFORE_TOOL
 from langchain_assistants.engine.recorder import RunRecorder
+from langchain_assistants.engine.run_changes import Fenced
 from langchain_assistants.engine.run_settings import RunSettings
 from langchain_assistants.engine.tool_results import (
     ToolResult,
@@ -178,9 +180,10 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
             result = from_record(recorder.outputs[call_id])
         else:
             recorder.check()
+            BEFORE_TOOL.set(recorder.check)
             try:
                 result = await self._executed(request, handler)
-            except GraphBubbleUp:
+            except (GraphBubbleUp, Fenced):
                 raise
             except Exception as error:
                 if run.settings.tool_errors == "fail":

@@ -145,6 +145,14 @@ class Suspects:
         self._seen = seen
         return decided
 
+    def are_new(self, late: list[Row]) -> bool:
+        """Tell whether some of these runs were not late before."""
+        return any(row["id"] not in self._seen for row in late)
+
+    def forget(self) -> None:
+        """Suspect nobody: give everyone time for a sign of life again."""
+        self._seen = {}
+
     def _remedy(self, row: Row, now: float, waited: float) -> Remedy | None:
         expired = row["expires_at"] <= now
         # Nobody holds a lease on a run that waits for its caller.

@@ -1,4 +1,4 @@
-"""The command `demo`: an assistant at work in four scenes, each with its checks."""
+"""The command `demo`: an assistant at work in five scenes, each with its checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from langchain_assistants.errors import AssistantsError, ConfigurationError
-from langchain_assistants.terminal import stored, tutor
+from langchain_assistants.terminal import stored, take_over, tutor
 from langchain_assistants.terminal.model_choice import check_model
 from langchain_assistants.terminal.stage import Stage
 from langchain_assistants.terminal.transcript import Exchange, shortened
@@ -61,6 +61,8 @@ def demo(*, model: str | None = None, database: str | None = None) -> int:
     try:
         thread_id = _play_first_process(stage)
         _play_second_process(stage, thread_id)
+        stage.begin_scene(4, "A process is killed while its tools run: another goes on")
+        take_over.play(stage, thread_id)
         _show_file(stage, thread_id)
     except AssistantsError as error:
         stage.expect(False, str(error))
@@ -149,7 +151,7 @@ def _play_second_process(stage: Stage, thread_id: str) -> None:
 
 
 def _show_file(stage: Stage, thread_id: str) -> None:
-    stage.begin_scene(4, "Where the conversation lies")
+    stage.begin_scene(5, "Where the conversation lies")
     counts = stored.row_counts(stage.file)
     tables = _table("table", "rows", "what it holds")
     for name, purpose in stored.CONTENTS.items():
@@ -162,7 +164,7 @@ def _show_file(stage: Stage, thread_id: str) -> None:
         messages.add_row(role, shortened(text, width))
     stage.console.print(messages)
 
-    stage.expect(counts["messages"] >= 6, "every question and every answer is a row")
+    stage.expect(counts["messages"] >= 8, "every question and every answer is a row")
     left = counts["run_checkpoints"] + counts["tool_outputs"]
     stage.expect(left == 0, "runs that ended left only their messages and steps")
 

@@ -1,20 +1,23 @@
 """Where the demo plays: a console, a database file, a tutor, and what must hold.
 
-Each of the demo's two processes sets one up; what is played there is not known here.
+Each of the demo's processes sets one up; what is played there is not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from langchain_assistants import AssistantRunnable, AssistantsEngine
+from langchain_assistants import AssistantRunnable, AssistantsEngine, Settings
 from langchain_assistants.terminal import tutor
 from langchain_assistants.terminal.transcript import Exchange, Transcript
+from langchain_assistants.testing import ScriptedChatModel
+from langchain_assistants.types import FunctionExecution
 
 MARGIN = 11
 
@@ -38,11 +41,25 @@ class Stage:
         self._transcript = Transcript(self.console, margin=MARGIN)
 
     @contextmanager
-    def engine(self) -> Iterator[AssistantsEngine]:
-        """Open the file, with the scripted model or LangChain's of the given name."""
-        chat_model = tutor.scripted_model() if self.scripted else None
+    def engine(
+        self,
+        script: Callable[[], ScriptedChatModel] = tutor.scripted_model,
+        *,
+        tools: Sequence[Callable[..., Any]] = (),
+        settings: Settings | None = None,
+    ) -> Iterator[AssistantsEngine]:
+        """Open the file, with a scripted model or LangChain's of the given name.
+
+        Args:
+            script: The scripted one.
+            tools: What the engine can execute for the runs of other processes.
+            settings: None: from the environment.
+        """
         with AssistantsEngine(
-            f"sqlite:///{self.file}", chat_model=chat_model
+            f"sqlite:///{self.file}",
+            chat_model=script() if self.scripted else None,
+            tools=tools,
+            settings=settings,
         ) as engine:
             yield engine
 
@@ -57,12 +74,20 @@ class Stage:
             run_tools=True,
         )
 
+    def said(self, speaker: str, text: str, style: str = "bold") -> None:
+        """Write what somebody said."""
+        self._transcript.said(speaker, text, style)
+
+    def show_call(self, function: FunctionExecution) -> None:
+        """Write what a function was called with, and what it returned."""
+        self._transcript.show_call(function)
+
     def ask(
         self, assistant: AssistantRunnable, thread_id: str, question: str
     ) -> Exchange:
         """Ask on the thread, show the answer as it comes, check that the run ended."""
         self.functions.executions.clear()
-        self._transcript.said("you", question)
+        self.said("you", question)
         asked = {"content": question, "thread_id": thread_id}
         exchange = self._transcript.show(assistant.stream_run(asked), "tutor")
         run = exchange.run

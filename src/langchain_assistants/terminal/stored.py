@@ -43,6 +43,13 @@ def row_counts(file: Path) -> dict[str, int]:
         }
 
 
+def recorded_calls(file: Path, run_id: str) -> set[str]:
+    """Read which tool calls of a run that goes on have their output recorded."""
+    statement = "SELECT tool_call_id FROM tool_outputs WHERE run_id = ?"
+    with _reading(file) as connection:
+        return {call_id for (call_id,) in connection.execute(statement, (run_id,))}
+
+
 def newest_messages(file: Path, thread_id: str, limit: int) -> list[StoredMessage]:
     """Read a thread's newest messages, the newest one last."""
     statement = (

@@ -113,6 +113,16 @@ class Transcript:
                     events.close()
         return exchange
 
+    def show_call(self, call: FunctionExecution) -> None:
+        """Write a function call with its output, on a line of its own."""
+        self._begin("tool", "cyan")
+        line = Text(printable(call.name), "bold cyan")
+        line.append(f"({_arguments(call.arguments)})", "not bold cyan")
+        line.append(" → ", "dim")
+        line.append(shortened(call.output or "", _LONGEST_OUTPUT), "none")
+        self.console.print(line, soft_wrap=True)
+        self._wrap = None
+
     def _show(
         self, event: RunEvent, exchange: Exchange, speaker: str, status: Status
     ) -> None:
@@ -136,20 +146,11 @@ class Transcript:
                     for call in calls:
                         if isinstance(call, FunctionCall):
                             exchange.calls.append(call.function)
-                            self._show_call(call.function)
+                            self.show_call(call.function)
             case Run() as run:
                 exchange.run = run
             case _:
                 pass
-
-    def _show_call(self, call: FunctionExecution) -> None:
-        self._begin("tool", "cyan")
-        line = Text(printable(call.name), "bold cyan")
-        line.append(f"({_arguments(call.arguments)})", "not bold cyan")
-        line.append(" → ", "dim")
-        line.append(shortened(call.output or "", _LONGEST_OUTPUT), "none")
-        self.console.print(line, soft_wrap=True)
-        self._wrap = None
 
     def _begin(self, speaker: str, style: str) -> None:
         """Begin a line, if none is open."""

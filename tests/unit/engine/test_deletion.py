@@ -12,7 +12,7 @@ from tests.stored import TABLES, broken_invariants, everything, rows
 
 from langchain_assistants import AssistantsEngine, Settings
 from langchain_assistants.errors import InvalidRequestError, NotFoundError
-from langchain_assistants.testing import ScriptedChatModel
+from langchain_assistants.testing import Reply, ScriptedChatModel
 
 
 def look_up(q: str) -> str:
@@ -31,7 +31,7 @@ def talk_with(engine: AssistantsEngine, *words: str) -> Dialogue:
 
 
 def history_of(
-    engine: AssistantsEngine, model: ScriptedChatModel, talk: Dialogue, thread_id: str
+    engine: AssistantsEngine, model: ScriptedChatModel, thread_id: str
 ) -> list[str]:
     """Ask on a thread, and return what the model was shown before the question."""
     other = Dialogue(engine, thread_id=thread_id)
@@ -78,8 +78,8 @@ def test_what_forks_read_stays_until_the_last_of_them_is_deleted(
 
     a = ["a", "", "found a", "A."]
     b = ["b", "", "found b", "B."]
-    assert history_of(engine, model, talk, early.id) == a
-    assert history_of(engine, model, talk, of_late.id) == [*a, *b]
+    assert history_of(engine, model, early.id) == a
+    assert history_of(engine, model, of_late.id) == [*a, *b]
     assert broken_invariants(engine) == []
     stored = json.dumps(everything(engine))
     assert "found c" not in stored
@@ -87,7 +87,7 @@ def test_what_forks_read_stays_until_the_last_of_them_is_deleted(
 
     engine.threads.delete(of_late.id)
     assert "found b" not in json.dumps(everything(engine))
-    assert history_of(engine, model, talk, early.id)[:4] == a
+    assert history_of(engine, model, early.id)[:4] == a
     engine.threads.delete(early.id)
     assert {name: everything(engine)[name] for name in OWNED} == {
         name: [] for name in OWNED
@@ -136,3 +136,40 @@ def test_a_fork_without_tool_calls_keeps_no_run_of_its_deleted_parent(
     assert rows(engine, "SELECT * FROM run_steps") == []
     again = engine.threads.fork(fork.id)
     assert texts(engine, again.id) == ["a", "A."]
+
+
+@pytest.mark.parametrize(
+    ("after", "kept", "shown"),
+    [
+        ("a", [], ["a"]),
+        ("One.", ["a"], ["a", "One.", "found a"]),
+        ("Two.", ["a", "b"], ["a", "One.", "found a", "Two.", "found b"]),
+    ],
+)
+def test_of_a_run_that_a_fork_cuts_the_calls_before_the_cut_stay(
+    engine_factory: EngineFactory, after: str, kept: list[str], shown: list[str]
+) -> None:
+    one, two = (
+        Reply(text, tool_calls=calls(id).tool_calls)
+        for text, id in (("One.", "a"), ("Two.", "b"))
+    )
+    model = ScriptedChatModel([one, two, "Three.", "Yes."])
+    engine = engine_factory(model, tools=[look_up])
+    talk = talk_with(engine, "a")
+    cut = {message.text: message.id for message in talk.messages}[after]
+    fork = engine.threads.fork(talk.thread_id, after=cut)
+    engine.threads.delete(talk.thread_id)
+    stored = json.dumps(everything(engine))
+    assert [id for id in ("a", "b") if f"found {id}" in stored] == kept
+    assert history_of(engine, model, fork.id) == shown
+
+
+def test_a_fork_from_before_a_run_keeps_no_call_of_that_run(
+    engine_factory: EngineFactory,
+) -> None:
+    engine = engine_factory([calls("a"), "A."], tools=[look_up])
+    talk = talk_with(engine, "a")
+    engine.threads.fork(talk.thread_id, after=talk.messages[0].id)
+    engine.threads.delete(talk.thread_id)
+    assert rows(engine, "SELECT * FROM run_steps") == []
+    assert rows(engine, "SELECT * FROM runs") == []

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import time
+from types import SimpleNamespace
 
 import pytest
 from tests.conftest import Clock, EngineFactory
@@ -16,12 +19,14 @@ from tests.conversations import (
 from tests.stored import broken_invariants, rows
 
 from langchain_assistants import AssistantsEngine, Settings
+from langchain_assistants.engine import heartbeat, sweep
 from langchain_assistants.engine.run_rows import Claim
 from langchain_assistants.engine.sweep import apply
+from langchain_assistants.errors import StorageError
 from langchain_assistants.testing import Reply, call
 from langchain_assistants.types.runs import Run
 
-LEASE = 0.4
+LEASE = 2.0
 SHORT = Settings(lease=LEASE)
 
 
@@ -76,6 +81,18 @@ def test_a_run_whose_process_died_is_taken_over_with_its_tools(
     assert texts(second, run.thread_id) == ["go", "done"]
     assert rows(second, "SELECT attempt FROM runs") == [{"attempt": 2}]
     assert broken_invariants(second) == []
+
+
+def test_a_run_that_is_delivered_twice_keeps_its_lease(
+    first: AssistantsEngine, gate: Gate
+) -> None:
+    run = begun(first, gate)
+    first.portal.call(lambda: first.conductor._deliver(run.id))
+    assert run.id in first.conductor.ownership
+    gate.open()
+    assert wait(first, run).status == "completed"
+    while run.id in first.conductor.ownership:
+        time.sleep(0)  # its end is told a moment before its lease is dropped
 
 
 def test_the_run_that_waits_behind_it_is_taken_over_too(
@@ -159,6 +176,33 @@ def test_after_a_jump_of_the_clock_a_living_worker_keeps_its_run(
     asyncio.run(first._heartbeat.beat())
     [row] = rows(first, "SELECT lease_until, attempt FROM runs")
     assert row == {"lease_until": clock.now + LEASE, "attempt": 1}
+    gate.open()
+    assert wait(first, run).status == "completed"
+
+
+def test_who_could_not_renew_while_the_file_was_locked_is_not_taken_for_dead(
+    engine_factory: EngineFactory,
+    first: AssistantsEngine,
+    clock: Clock,
+    gate: Gate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = begun(first, gate)
+    second = engine_factory.reopen([], clock=clock, settings=SHORT, recover=False)
+    for engine in (first, second):
+        engine._heartbeat.stop()
+    clock.advance(3 * LEASE)
+    ticks = itertools.count(step=LEASE)
+    with monkeypatch.context() as patched:
+        for module in (heartbeat, sweep):
+            # Each look at the clock is a lease later than the one before.
+            elapsing = SimpleNamespace(monotonic=lambda: float(next(ticks)))
+            patched.setattr(module, "time", elapsing)
+        asyncio.run(second._heartbeat.sweep())
+        with pytest.raises(StorageError, match="was locked for"):
+            asyncio.run(second._heartbeat.sweep())
+        asyncio.run(second._heartbeat.sweep())
+    asyncio.run(first._heartbeat.beat())
     gate.open()
     assert wait(first, run).status == "completed"
 

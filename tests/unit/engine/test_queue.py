@@ -6,6 +6,7 @@ from tests.conversations import (
     Gate,
     assistant_with,
     calls,
+    outputs,
     texts,
     thread_with,
     user,
@@ -18,7 +19,7 @@ from langchain_assistants import Settings
 from langchain_assistants.errors import (
     ActiveRunError,
 )
-from langchain_assistants.testing import Reply
+from langchain_assistants.testing import Reply, ScriptedChatModel
 
 
 def test_a_second_run_on_a_busy_thread_is_refused_with_its_messages(
@@ -140,6 +141,25 @@ def test_a_waiting_run_that_is_cancelled_leaves_no_message(
     gate.open()
     assert wait(engine, third).status == "completed"
     assert texts(engine, thread.id) == ["Hi", "one", "and this?", "three"]
+
+
+def test_a_waiting_run_that_is_cancelled_leaves_the_one_before_it_as_it_was(
+    engine_factory: EngineFactory,
+) -> None:
+    model = ScriptedChatModel([calls("call_a"), "Found."])
+    engine = engine_factory(model)
+    assistant = assistant_with(engine, "look_up")
+    thread = thread_with(engine, "Hi")
+    first = wait(engine, engine.runs.create(thread.id, assistant_id=assistant.id))
+    second = engine.runs.create(
+        thread.id, assistant_id=assistant.id, on_active_run="queue"
+    )
+    engine.runs.cancel(second.id)
+    engine.runs.submit_tool_outputs(first.id, tool_outputs=outputs("call_a"))
+    assert wait(engine, first).status == "completed"
+    asked = [message.content for message in model.calls[-1].messages]
+    assert asked == ["Hi", "", "output of call_a"]
+    assert texts(engine, thread.id) == ["Hi", "Found."]
 
 
 def test_a_waiting_run_whose_time_is_over_expires_and_lets_the_next_one_in(
