@@ -27,7 +27,7 @@ from tests.conversations import TIMEOUT, Gate, function, hosted, outputs, user
 from tests.stored import ACTIVE, broken_invariants, rows
 
 from langchain_assistants import AssistantsEngine, Settings
-from langchain_assistants.engine import conductor
+from langchain_assistants.engine import cancellation, conductor
 from langchain_assistants.engine.sweep import MAX_ATTEMPTS
 from langchain_assistants.errors import (
     ActiveRunError,
@@ -180,6 +180,8 @@ class Crashes(RuleBasedStateMachine):
         self.patches = pytest.MonkeyPatch()
         # How soon one process sees what another has done: nobody shall wait for it.
         self.patches.setattr(conductor, "_LOOK_SECONDS", 0.01)
+        # The dead do not insist on what they cannot write any more.
+        self.patches.setattr(cancellation, "_RETRY_SECONDS", ())
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
         self.opened: set[str] = set()
