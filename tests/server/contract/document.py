@@ -131,6 +131,8 @@ def _correct(path: str, operation: JSON, schemas: JSON) -> None:
         if parameter["name"] == "limit":
             most = 10_000 if path == "/files" else 100
             parameter["schema"] |= {"minimum": 1, "maximum": most}
+        if parameter["in"] == "query":  # an empty one counts as absent
+            parameter["schema"] = {"anyOf": [parameter["schema"], {"const": ""}]}
 
 
 def _write_data_as_text(event: JSON) -> None:
