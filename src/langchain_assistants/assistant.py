@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import Any, NoReturn, Self
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -27,17 +26,19 @@ from langchain_assistants.actions import (
     to_finish,
     tool_output,
 )
+from langchain_assistants.backends import (
+    Backend,
+    CallContext,
+    RunOrder,
+    SubmitOrder,
+    backend_of,
+)
 from langchain_assistants.creation import CreatesAssistant, refuse_contradictions
-from langchain_assistants.engine.default import default_engine
-from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.engine.events import EventLog
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.engine.graph_tasks import GraphTask
-from langchain_assistants.engine.run_creation import RunRequest
-from langchain_assistants.engine.toolset import Implementations
 from langchain_assistants.errors import (
     AssistantsError,
-    NotFoundError,
     RunError,
     approval_required,
     run_error,
@@ -110,7 +111,9 @@ class AssistantRunnable(CreatesAssistant):
     """What structured answers are parsed to: a pydantic class, dataclass or TypedDict;
     None: plain JSON. `create_assistant(response_format=...)` sets it."""
     client: Any = Field(default=None, exclude=True, repr=False)
+    """A client of OpenAI's SDK: its server runs the assistant, not an engine."""
     async_client: Any = Field(default=None, exclude=True, repr=False)
+    """An asynchronous one, for asynchronous calls; None: `client` serves both."""
     notes: Notes = Field(default_factory=Notes, exclude=True, repr=False)
     """What it remembers between invocations; its copies share it."""
 
@@ -118,8 +121,8 @@ class AssistantRunnable(CreatesAssistant):
         """Bind an assistant of an engine; nothing is read or stored.
 
         Raises:
-            ConfigurationError: `client` is given: it comes with a later version; or
-                both `as_agent` and `as_message`.
+            ConfigurationError: Both `engine` and a client are given, or both
+                `as_agent` and `as_message`; or a client is none of OpenAI's SDK.
             TypeError: A keyword is none of the runnable's.
         """
         refuse_unknown(fields, type(self).model_fields)
@@ -131,6 +134,12 @@ class AssistantRunnable(CreatesAssistant):
         """Tell LangChain that it cannot be loaded from JSON: it holds an engine."""
         return False
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy all but the clients, which hold connections."""
+        known = {} if memo is None else memo
+        known |= {id(client): client for client in (self.client, self.async_client)}
+        return super().__deepcopy__(known)
+
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             f"{type(self).__name__} cannot be pickled, it holds an engine: hand over "
@@ -140,7 +149,11 @@ class AssistantRunnable(CreatesAssistant):
     def _repr_html_(self) -> str | None:
         """Show the assistant in a notebook; None: as text."""
         with contextlib.suppress(AssistantsError):
-            return to_html(self._engine.assistants.retrieve(self.assistant_id))
+            backend = self.backend
+            assistant = backend.portal.call(
+                lambda: backend.retrieve_assistant(self.assistant_id)
+            )
+            return to_html(assistant)
         return None
 
     @property
@@ -171,7 +184,7 @@ class AssistantRunnable(CreatesAssistant):
         def call(
             given: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig
         ) -> Any:
-            return self._engine.portal.call(
+            return self.backend.portal.call(
                 lambda: self._answer(given, kwargs, config, run_manager)
             )
 
@@ -218,7 +231,8 @@ class AssistantRunnable(CreatesAssistant):
     ) -> Generator[RunEvent, None, None]:
         """Run the assistant and yield the run's events; see `astream_run`."""
         log = EventLog()
-        call = self._engine.portal.spawn(lambda: self._tell(log, input, config, kwargs))
+        portal = self.backend.portal
+        call = portal.spawn(lambda: self._tell(log, input, config, kwargs))
         try:
             yield from log.follow_blocking()
             call.future.result()
@@ -255,9 +269,9 @@ class AssistantRunnable(CreatesAssistant):
         )
 
     @property
-    def _engine(self) -> AssistantsEngine:
-        engine: AssistantsEngine = self.engine or default_engine()
-        return engine
+    def backend(self) -> Backend:
+        """Who runs its runs."""
+        return backend_of(self.engine, self.client, self.async_client)
 
     def _parsed(self, given: Any, bound: Mapping[str, Any]) -> RunStart | RunResume:
         return parse(
@@ -277,18 +291,20 @@ class AssistantRunnable(CreatesAssistant):
         log: EventLog | None = None,
     ) -> AssistantOutput:
         parsed = self._parsed(given, bound)
-        task = OuterTask.of(config)
+        backend, task = self.backend, OuterTask.of(config)
+        tools = self.notes.implementations(backend.tool_box, self.run_tools)
+        context = CallContext(log, config, tools)
         if isinstance(parsed, RunResume):
-            execution = await self._resume(parsed, log, config)
-            execution = await self._decided(execution, task, log, config)
-            return self._output(execution, parsed.answer_type)
+            execution = await backend.submit(self._submission(parsed), context)
+            execution = await self._decided(backend, execution, task, context)
+            return self._output(backend, execution, parsed.answer_type)
         known = self.notes.thread_of_last(attempt)
         if known is not None:
             parsed = parsed.again_on(known)
-        execution = await self._execute(parsed, task, log, config)
-        execution = await self._decided(execution, task, log, config)
+        execution = await backend.run(self._order(parsed, task), context)
+        execution = await self._decided(backend, execution, task, context)
         try:
-            return self._output(execution, parsed.answer_type)
+            return self._output(backend, execution, parsed.answer_type)
         except AssistantsError:
             self.notes.note_failure(attempt, execution.run.thread_id)
             raise
@@ -315,115 +331,68 @@ class AssistantRunnable(CreatesAssistant):
         finally:
             log.end()
 
-    async def _execute(
-        self,
-        parsed: RunStart,
-        task: OuterTask | None,
-        log: EventLog | None,
-        config: RunnableConfig,
-    ) -> Execution:
-        """Create the run, and execute it in this context."""
-        engine = self._engine
-        thread_id = parsed.thread_id
-        if thread_id is not None:
-            check_id(thread_id, "thread_id", "thread_")
+    def _order(self, parsed: RunStart, task: OuterTask | None) -> RunOrder:
+        """Check what a new run is asked for."""
+        thread: str | dict[str, Any]
+        if parsed.thread_id is not None:
+            thread = check_id(parsed.thread_id, "thread_id", "thread_")
+        else:
+            keyed = {**parsed.thread, "key": parsed.thread_key}
+            thread = validate(ThreadCreate, keyed)
         body = dict(parsed.body)
         if self.on_active_run is not None:
             body.setdefault("on_active_run", self.on_active_run)
-        body = validate(RunCreate, {"assistant_id": self.assistant_id, **body})
-        messages = [validate(MessageCreate, message) for message in parsed.messages]
-        request = RunRequest(
-            engine.threads.tenant,
-            thread_id or self._new_thread(parsed, messages),
-            body,
-            # Messages of a new thread without a key are part of its insertion.
-            messages if thread_id or parsed.thread_key else (),
+        return RunOrder(
+            thread,
+            [validate(MessageCreate, message) for message in parsed.messages],
+            validate(RunCreate, {"assistant_id": self.assistant_id, **body}),
             self.notes.left_runs,
             # A node that is executed again, after an interrupt or a crash, finds the
             # run of its first time.
-            task=GraphTask(task.call_id(self.assistant_id))
+            GraphTask(task.call_id(self.assistant_id))
             if task is not None and task.resumable
             else None,
         )
-        execution = await engine.conductor.run(
-            request, log=log, config=config, tools=self._tools()
-        )
-        self.notes.note_stop(execution.run, as_agent=self.as_agent)
-        return execution
 
-    def _new_thread(
-        self, parsed: RunStart, messages: Sequence[Mapping[str, Any]]
-    ) -> Any:
-        key = parsed.thread_key
-        body = validate(ThreadCreate, {**parsed.thread, "key": key})
-        if key is None:
-            body["messages"] = messages
-        return self._engine.threads.new(body)
-
-    async def _resume(
-        self, parsed: RunResume, log: EventLog | None, config: RunnableConfig
-    ) -> Execution:
-        """Submit outputs to the run, and execute it in this context."""
+    def _submission(self, parsed: RunResume) -> SubmitOrder:
+        """Check outputs for a run."""
         check_id(parsed.run_id, "run_id", "run_")
         given = {} if parsed.outputs is None else {"tool_outputs": parsed.outputs}
         outputs = validate(ToolOutputs, given)["tool_outputs"]
-        engine = self._engine
-        row = await engine.conductor.look(parsed.run_id, engine.threads.tenant)
-        if parsed.thread_id is not None and row["thread_id"] != parsed.thread_id:
-            raise NotFoundError.for_id("run", parsed.run_id)
-        if parsed.from_agent:
-            # AgentExecutor hands over the steps of all rounds: only open calls count.
-            action = json.loads(row["required_action"] or "{}")
-            open_calls = action.get("interrupts", {})
-            outputs = [o for o in outputs if o["tool_call_id"] in open_calls]
-        return await self._resumed(parsed.run_id, outputs, log, config)
-
-    async def _resumed(
-        self,
-        run_id: str,
-        outputs: Sequence[Mapping[str, Any]],
-        log: EventLog | None,
-        config: RunnableConfig,
-    ) -> Execution:
-        engine = self._engine
-        execution = await engine.conductor.resume(
-            run_id,
-            engine.threads.tenant,
-            outputs,
-            log=log,
-            config=config,
-            tools=self._tools(),
-        )
-        self.notes.note_stop(execution.run, as_agent=self.as_agent)
-        return execution
+        thread_id = parsed.thread_id or self.notes.thread_of_run(parsed.run_id)
+        return SubmitOrder(parsed.run_id, thread_id, outputs, parsed.from_agent)
 
     async def _decided(
         self,
+        backend: Backend,
         execution: Execution,
         task: OuterTask | None,
-        log: EventLog | None,
-        config: RunnableConfig,
+        context: CallContext,
     ) -> Execution:
         """Let the outer graph's people decide what the run's middleware asks.
 
         Raises:
             ApprovalRequired: There is no outer graph that could be resumed.
         """
-        while (given := ask_people(execution.run, task)) is not None:
-            execution = await self._resumed(execution.run.id, given, log, config)
+        self.notes.note_stop(execution.run, as_agent=self.as_agent)
+        asking = task if backend.finds_tasks else None
+        while (given := ask_people(execution.run, asking)) is not None:
+            run = execution.run
+            order = SubmitOrder(run.id, run.thread_id, given)
+            execution = await backend.submit(order, context)
+            self.notes.note_stop(execution.run, as_agent=self.as_agent)
         return execution
 
-    def _tools(self) -> Implementations | None:
-        return self.notes.implementations(self._engine, self.run_tools)
-
-    def _output(self, execution: Execution, answer_type: Any) -> AssistantOutput:
+    def _output(
+        self, backend: Backend, execution: Execution, answer_type: Any
+    ) -> AssistantOutput:
         """Return what the run wrote or requires, in the form that was asked for."""
         run, messages = execution.run, list(execution.messages)
         calls: list[RequiredToolCall] = []
         if run.status == "requires_action":
             calls = _required_calls(run)
         elif run.status != "completed":
-            raise run_error(self._engine.runs.bound(run))
+            raise run_error(backend.bound(run))
         elif messages and asks_for_json(run):
             messages[-1].parsed = parse_answer(messages[-1], answer_type, run)
         if self.as_message:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from langchain_assistants.actions import AssistantAction, AssistantFinish
 from langchain_assistants.assistant import AssistantRunnable
+from langchain_assistants.backends import Backend, backend_of
 from langchain_assistants.run_input import ExtraKeys, RunResume, RunStart
 
 __all__ = [
@@ -45,9 +46,19 @@ class OpenAIAssistantRunnable(AssistantRunnable):
         >>> engine.close()
     """
 
-    check_every_ms: float = Field(default=1_000.0, exclude=True)
-    """Accepted and not needed: nothing is polled."""
+    check_every_ms: float = Field(default=1_000.0, exclude=True, gt=0)
+    """Only for a server that does not stream: all else is told as it happens."""
     extra_keys: ExtraKeys = "warn"
+
+    @property
+    def backend(self) -> Backend:
+        """Who runs its runs."""
+        return backend_of(
+            self.engine,
+            self.client,
+            self.async_client,
+            poll_seconds=self.check_every_ms / 1_000,
+        )
 
     def _parsed(self, given: Any, bound: Mapping[str, Any]) -> RunStart | RunResume:
         """Read the input; V2's `file_ids` are attachments for both hosted tools."""

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple, Self
 from langchain_core.runnables import RunnableSerializable
 from typing_extensions import Unpack
 
+from langchain_assistants.backends import Backend, backend_of
 from langchain_assistants.engine.default import default_engine
 from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.engine.toolset import tools_to_run
-from langchain_assistants.errors import ConfigurationError, not_available
+from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.run_input import ExtraKeys, to_wire_tool
 from langchain_assistants.settings import OnActiveRun
 from langchain_assistants.structured_output import to_answer_type, to_wire_format
-from langchain_assistants.types.assistants import AssistantOptions
+from langchain_assistants.types.assistants import Assistant, AssistantOptions
 from langchain_assistants.types.tools import ResponseFormat
 from langchain_assistants.types.validation import refuse_unknown
 
@@ -27,7 +28,8 @@ class AssistantRunnableOptions(AssistantOptions, total=False):
         response_format: As on the wire, or a pydantic class, dataclass, TypedDict or
             JSON schema: the runnable parses answers accordingly.
         engine: The engine; None: the default engine.
-        client: Comes with a later version.
+        client: A client of OpenAI's SDK, whose server is used instead of an engine.
+        async_client: An asynchronous one, for asynchronous calls.
         as_agent: Return agent actions and finishes.
         as_message: Return one AIMessage, as a chat model does.
         run_tools: True: execute the given tools; or the implementations to execute.
@@ -38,6 +40,7 @@ class AssistantRunnableOptions(AssistantOptions, total=False):
     response_format: ResponseFormat | Mapping[str, Any] | type[Any] | None
     engine: AssistantsEngine | None
     client: Any
+    async_client: Any
     as_agent: bool
     as_message: bool
     run_tools: bool | Sequence[Any]
@@ -81,7 +84,7 @@ class CreatesAssistant(RunnableSerializable[Any, Any]):
             TypeError: An option is unknown.
         """
         made = _divide(cls, options, name, instructions, tools, model)
-        assistant = await made.engine.assistants.acreate(**made.content)
+        assistant = await made.backend.create_assistant(made.content, reuse=False)
         return cls(assistant_id=assistant.id, **made.bound)
 
     @classmethod
@@ -95,7 +98,7 @@ class CreatesAssistant(RunnableSerializable[Any, Any]):
     ) -> Self:
         """Store a new assistant and return it; see `acreate_assistant`."""
         made = _divide(cls, options, name, instructions, tools, model)
-        assistant = made.engine.assistants.create(**made.content)
+        assistant = made.stored(reuse=False)
         return cls(assistant_id=assistant.id, **made.bound)
 
     @classmethod
@@ -113,7 +116,7 @@ class CreatesAssistant(RunnableSerializable[Any, Any]):
         arguments are those of `acreate_assistant`.
         """
         made = _divide(cls, options, name, instructions, tools, model)
-        assistant = await made.engine.assistants.aget_or_create(**made.content)
+        assistant = await made.backend.create_assistant(made.content, reuse=True)
         return cls(assistant_id=assistant.id, **made.bound)
 
     @classmethod
@@ -127,16 +130,22 @@ class CreatesAssistant(RunnableSerializable[Any, Any]):
     ) -> Self:
         """Return or store an assistant; see `aget_or_create_assistant`."""
         made = _divide(cls, options, name, instructions, tools, model)
-        assistant = made.engine.assistants.get_or_create(**made.content)
+        assistant = made.stored(reuse=True)
         return cls(assistant_id=assistant.id, **made.bound)
 
 
 class _Creation(NamedTuple):
     """An assistant to store, and the fields of the runnable that speaks for it."""
 
-    engine: AssistantsEngine
+    backend: Backend
     content: dict[str, Any]
     bound: dict[str, Any]
+
+    def stored(self, *, reuse: bool) -> Assistant:
+        """Store the assistant, blocking."""
+        return self.backend.portal.call(
+            lambda: self.backend.create_assistant(self.content, reuse=reuse)
+        )
 
 
 def _divide(
@@ -152,8 +161,9 @@ def _divide(
     bound: dict[str, Any] = {k: v for k, v in options.items() if k in own}
     refuse_contradictions(bound, f"{cls.__name__}.create_assistant")
     wanted = options.get("response_format")
-    engine = options.get("engine") or default_engine()
-    bound["engine"] = engine
+    clients = options.get("client"), options.get("async_client")
+    if clients == (None, None):
+        bound["engine"] = options.get("engine") or default_engine()
     bound["run_tools"] = tools_to_run(tools, options.get("run_tools", False))
     bound["answer_type"] = to_answer_type(wanted)
     content: dict[str, Any] = {
@@ -165,7 +175,7 @@ def _divide(
     }
     if wanted is not None:
         content["response_format"] = to_wire_format(wanted)
-    return _Creation(engine, content, bound)
+    return _Creation(backend_of(bound.get("engine"), *clients), content, bound)
 
 
 def refuse_contradictions(bound: Mapping[str, Any], where: str) -> None:
@@ -174,9 +184,14 @@ def refuse_contradictions(bound: Mapping[str, Any], where: str) -> None:
     Raises:
         ConfigurationError: It names them.
     """
-    for name in ("client", "async_client"):
-        if bound.get(name) is not None:
-            raise not_available(f"{where}({name}=...)")
+    clients = [bound.get("client"), bound.get("async_client")]
+    if clients != [None, None]:
+        if bound.get("engine") is not None:
+            raise ConfigurationError(
+                f"{where}(engine=..., client=...) names two places where runs would "
+                "be; give one of them."
+            )
+        backend_of(None, *clients)  # refuses what is no client
     if bound.get("as_agent") and bound.get("as_message"):
         raise ConfigurationError(
             f"{where}(as_agent=True, as_message=True) asks for two kinds of output; "

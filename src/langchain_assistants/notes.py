@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from langchain_core.callbacks import (
     CallbackManagerForChainRun,
 )
 
-from langchain_assistants.engine.engine import AssistantsEngine
+from langchain_assistants.backends.base import ToolBox
 from langchain_assistants.engine.toolset import Implementations
 from langchain_assistants.types.runs import Run
 
@@ -26,9 +26,9 @@ _MOST = 1024
 
 
 class _Bound(NamedTuple):
-    """Tools in an engine's form; the originals are kept, so their ids stay theirs."""
+    """Tools in a backend's form; the originals are kept, so their ids stay theirs."""
 
-    engine: AssistantsEngine
+    tool_box: ToolBox
     tools: Sequence[Any]
     implementations: Implementations
 
@@ -43,6 +43,7 @@ class Notes:
     def __init__(self) -> None:
         """Begin with none."""
         self._left: OrderedDict[str, str] = OrderedDict()
+        self._threads: OrderedDict[str, str] = OrderedDict()
         self._failed: OrderedDict[UUID, str] = OrderedDict()
         self._bound: OrderedDict[tuple[int, ...], _Bound] = OrderedDict()
 
@@ -53,16 +54,21 @@ class Notes:
     # Agent loops. One that gives up (AgentExecutor at max_iterations) tells nobody.
 
     @property
-    def left_runs(self) -> frozenset[str]:
-        """The runs that agent loops have left in `requires_action`."""
-        return frozenset(self._left.values())
+    def left_runs(self) -> Mapping[str, str]:
+        """The runs that agent loops have left in `requires_action`, by thread."""
+        return dict(self._left)
 
     def note_stop(self, run: Run, *, as_agent: bool) -> None:
-        """Note whether an agent loop has to go on with a run."""
+        """Note who has to go on with a run, and on which thread."""
+        _keep(self._threads, run.id, run.thread_id)
         if as_agent and run.status == "requires_action":
             _keep(self._left, run.thread_id, run.id)
         else:
             self._left.pop(run.thread_id, None)
+
+    def thread_of_run(self, run_id: str) -> str | None:
+        """Return the thread of a run, if it is known here."""
+        return self._threads.get(run_id)
 
     # Attempts under `with_retry`: all have the retry as their parent.
 
@@ -81,15 +87,15 @@ class Notes:
     # Tools. Graphs are cached by the tools' identity, so each is made once.
 
     def implementations(
-        self, engine: AssistantsEngine, tools: Sequence[Any]
+        self, tool_box: ToolBox, tools: Sequence[Any]
     ) -> Implementations | None:
-        """Return the tools in the form an engine executes, None for no tools."""
+        """Return the tools in the form a backend executes, None for no tools."""
         if not tools:
             return None
-        key = (id(engine), *map(id, tools))
+        key = (id(tool_box), *map(id, tools))
         known = self._bound.get(key)
         if known is None:
-            known = _Bound(engine, list(tools), engine.implementations(tools))
+            known = _Bound(tool_box, list(tools), tool_box.implementations(tools))
             _keep(self._bound, key, known)
         return known.implementations
 

@@ -313,7 +313,11 @@ def _outputs(messages: Sequence[BaseMessage]) -> dict[str, Any] | None:
         for message in reversed(tail)
         if isinstance(message, ToolMessage)
     ]
-    return {"run_id": told["run_id"], "tool_outputs": outputs}
+    return {
+        "run_id": told["run_id"],
+        "thread_id": told.get("thread_id"),
+        "tool_outputs": outputs,
+    }
 
 
 def message_content(message: BaseMessage) -> str | list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import pytest
 from langchain_core.language_models.chat_models import BaseChatModel
 from tests.conftest import EngineFactory
+from tests.langchain.places import Bind, embedded, over_the_wire
 from tests.langchain.stage import Stage
 
 from langchain_assistants import AssistantRunnable
@@ -31,8 +32,36 @@ class MakeAssistant(Protocol):
 Ask = Callable[..., Awaitable[Any]]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on an engine and over the wire; some, marked, on an engine only.
+
+    On an engine it is asked in both ways. Over the wire one is enough: how a client is
+    chosen and read in either is tested with other people's servers.
+    """
+    names = [name for name in ("bind", "ask") if name in metafunc.fixturenames]
+    calls = ["sync", "async"] if "ask" in names else [""]
+    ways: list[tuple[Bind, str]] = [(embedded, call) for call in calls]
+    marker = metafunc.definition.get_closest_marker("embedded_only")
+    if "bind" in names and marker is None:
+        ways.append((over_the_wire, calls[0]))
+    given = [dict(zip(("bind", "ask"), way, strict=True)) for way in ways]
+    if names:
+        metafunc.parametrize(
+            names,
+            [[way[name] for name in names] for way in given],
+            indirect=[name for name in names if name == "ask"],
+            ids=["-".join(_id(way[name]) for name in names) for way in given],
+        )
+
+
+def _id(value: Any) -> str:
+    return str(getattr(value, "__name__", value))
+
+
 @pytest.fixture
-def make_assistant(engine_factory: EngineFactory) -> Iterator[MakeAssistant]:
+def make_assistant(
+    engine_factory: EngineFactory, bind: Bind
+) -> Iterator[MakeAssistant]:
     """Assistants whose script has to be used up."""
     models: list[ScriptedChatModel] = []
 
@@ -53,7 +82,7 @@ def make_assistant(engine_factory: EngineFactory) -> Iterator[MakeAssistant]:
             "You teach arithmetic.",
             tools,
             "scripted",
-            engine=engine,
+            **bind(engine),
             **options,
         )
 
@@ -63,12 +92,12 @@ def make_assistant(engine_factory: EngineFactory) -> Iterator[MakeAssistant]:
 
 
 @pytest.fixture
-def stage(engine_factory: EngineFactory) -> Stage:
+def stage(engine_factory: EngineFactory, bind: Bind) -> Stage:
     """An assistant whose every request is seen."""
-    return Stage(engine_factory)
+    return Stage(engine_factory, bind)
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture
 def ask(request: pytest.FixtureRequest) -> Ask:
     """Invoke a runnable, synchronously (as in a notebook's cell) or asynchronously."""
 

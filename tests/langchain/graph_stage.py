@@ -12,9 +12,14 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Interrupt
 from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add, multiply
+from tests.langchain.places import Bind, embedded
 from tests.stored import broken_invariants, rows
 
-from langchain_assistants import AssistantsEngine, create_assistant_graph
+from langchain_assistants import (
+    AssistantRunnable,
+    AssistantsEngine,
+    create_assistant_graph,
+)
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 from langchain_assistants.types.steps import FunctionCall, ToolCallsDetails
 
@@ -40,11 +45,13 @@ def graph_of(
     *,
     model: str = "scripted",
     assistant: dict[str, Any] | None = None,
+    bind: Bind = embedded,
     **options: Any,
 ) -> Any:
     """A graph of a new assistant that names none of its tools."""
     stored = engine.assistants.create(model=model, **(assistant or {}))
-    return create_assistant_graph(stored, tools, engine=engine, **options)
+    runnable = AssistantRunnable(assistant_id=stored.id, **bind(engine))
+    return create_assistant_graph(runnable, tools, **options)
 
 
 def on(thread_id: str | None, **fields: Any) -> RunnableConfig:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add
+from tests.langchain.places import Bind
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.testing import ScriptedChatModel
@@ -21,13 +22,14 @@ class Stage:
     """An assistant whose model is made for each run, so that one sees for what."""
 
     factory: EngineFactory
+    bind: Bind
     made: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.model = ScriptedChatModel(respond=lambda messages, asked: "4.")
         self.engine = self.factory(chat_model=self._make)
         self.assistant = AssistantRunnable.create_assistant(
-            "Tutor", "You teach arithmetic.", [add], "gpt-4o", engine=self.engine
+            "Tutor", "You teach arithmetic.", [add], "gpt-4o", **self.bind(self.engine)
         )
 
     def _make(self, name: str, **params: Any) -> ScriptedChatModel:

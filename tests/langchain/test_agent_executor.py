@@ -11,6 +11,7 @@ from langchain_core.agents import AgentFinish
 from langchain_core.tools import BaseTool
 from tests.langchain.arithmetic import add, calls, divide, multiply, subtract
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of, place_of
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.errors import (
@@ -30,7 +31,7 @@ async def test_an_executor_runs_several_rounds(
     executor = AgentExecutor(agent=agent, tools=[add, multiply])
     result = await ask(executor, {"content": "(1 + 2) * 4 + 1?"})
     assert result["output"] == "13."
-    run = agent.engine.runs.retrieve(result["run_id"])
+    run = engine_of(agent).runs.retrieve(result["run_id"])
     assert (run.status, run.thread_id) == ("completed", result["thread_id"])
     outputs = [m.text for m in model.calls[-1].messages if m.type == "tool"]
     assert outputs == ["3", "12", "13"]
@@ -69,7 +70,7 @@ async def test_an_executor_goes_on_in_an_existing_thread(
     model = ScriptedChatModel(steps)
     made = make_assistant(model, [add])
     agent = AssistantRunnable(
-        assistant_id=made.assistant_id, engine=made.engine, as_agent=True
+        assistant_id=made.assistant_id, **place_of(made), as_agent=True
     )
     executor = AgentExecutor(agent=agent, tools=[add])
     first = await ask(executor, {"content": "1 + 2?"})
@@ -119,15 +120,15 @@ async def test_after_max_iterations_the_next_content_frees_the_thread(
 ) -> None:
     model = ScriptedChatModel([calls((add, 1, 2)), calls((add, 3, 4)), "Hello."])
     agent = make_assistant(model, [add], as_agent=True)
-    thread = agent.engine.threads.create(key="sums")
+    thread = engine_of(agent).threads.create(key="sums")
     where = {place: thread.id if place == "thread_id" else "sums"}
     executor = AgentExecutor(agent=agent, tools=[add], max_iterations=2)
     stopped = await ask(executor, {"content": "1 + 2 + 4?", **where})
     assert "stopped" in stopped["output"]
-    (left,) = agent.engine.runs.list(thread.id)
+    (left,) = engine_of(agent).runs.list(thread.id)
     assert left.status == "requires_action"
     assert (await ask(executor, {"content": "Hi", **where}))["output"] == "Hello."
-    assert agent.engine.runs.retrieve(left.id).status == "cancelled"
+    assert engine_of(agent).runs.retrieve(left.id).status == "cancelled"
     # Both calls have outputs: one the tool's, the other says that it was cut off.
     outputs = [m for m in model.calls[-1].messages if m.type == "tool"]
     assert [m.status for m in outputs] == ["success", "error"]  # type: ignore[attr-defined]
@@ -139,7 +140,7 @@ async def test_another_callers_open_run_is_not_cancelled(
     agent = make_assistant([calls((add, 1, 2)), "3."], [add], as_agent=True)
     (action,) = await ask(agent, {"content": "1 + 2?"})
     other = AssistantRunnable(
-        assistant_id=agent.assistant_id, engine=agent.engine, as_agent=True
+        assistant_id=agent.assistant_id, **place_of(agent), as_agent=True
     )
     given = {"content": "Hi", "thread_id": action.thread_id}
     with pytest.raises(ActiveRunError):
@@ -203,7 +204,9 @@ async def test_an_output_of_any_type_is_submitted_as_text(
     model = ScriptedChatModel([calls((add, 1, 2)), "3."])
     assistant = make_assistant(model, [add])
     (required,) = await ask(assistant, {"content": "1 + 2?", "thread_key": "sums"})
-    (run,) = assistant.engine.runs.list(assistant.engine.threads.list().data[0].id)
+    (run,) = engine_of(assistant).runs.list(
+        engine_of(assistant).threads.list().data[0].id
+    )
     answered = [{"tool_call_id": required.id, "output": output}]
     (message,) = await ask(assistant, {"run_id": run.id, "tool_outputs": answered})
     assert message.text == "3."
@@ -243,7 +246,7 @@ async def test_outputs_of_other_calls_are_refused_and_the_run_waits_on(
     for wrong in ([], [one.tool_call_id], [one.tool_call_id, "call_unknown"]):
         with pytest.raises(InvalidRequestError, match="Expected tool outputs for"):
             await ask(agent, answer(*wrong))
-    assert agent.engine.runs.retrieve(one.run_id).status == "requires_action"
+    assert engine_of(agent).runs.retrieve(one.run_id).status == "requires_action"
     finish = await ask(agent, answer(two.tool_call_id, one.tool_call_id))
     assert finish.return_values["output"] == "10."
 
@@ -265,12 +268,12 @@ async def test_a_run_of_another_thread_is_not_found(
 ) -> None:
     agent = make_assistant([calls((add, 1, 2))], [add], as_agent=True)
     (action,) = await ask(agent, "1 + 2?")
-    other = agent.engine.threads.create()
+    other = engine_of(agent).threads.create()
     outputs = [{"tool_call_id": action.tool_call_id, "output": "3"}]
     given = {"run_id": action.run_id, "tool_outputs": outputs, "thread_id": other.id}
     with pytest.raises(NotFoundError, match=action.run_id):
         await ask(agent, given)
-    assert agent.engine.runs.retrieve(action.run_id).status == "requires_action"
+    assert engine_of(agent).runs.retrieve(action.run_id).status == "requires_action"
 
 
 async def test_steps_count_only_for_an_agent(

@@ -18,6 +18,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.tools import tool
 from tests.conftest import EngineFactory
 from tests.langchain.conftest import MakeAssistant
+from tests.langchain.places import engine_of
 from tests.openai_server import OpenAIServer, openai_server
 
 from langchain_assistants import AssistantRunnable, AssistantsEngine
@@ -55,7 +56,7 @@ def assistant(make_assistant: MakeAssistant, blocked: Blocked) -> Any:
 
 async def assert_free(assistant: Any, thread_id: str) -> None:
     """The run that was left is cancelled, and the thread goes on."""
-    (run,) = assistant.engine.runs.list(thread_id)
+    (run,) = engine_of(assistant).runs.list(thread_id)
     assert run.status == "cancelled"
     given = {"content": "Are you there?", "thread_id": thread_id}
     (message,) = await assistant.ainvoke(given)
@@ -68,7 +69,7 @@ async def assert_free(assistant: Any, thread_id: str) -> None:
 async def test_a_caller_that_goes_away_frees_its_thread(
     assistant: Any, blocked: Blocked
 ) -> None:
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     given = {"content": "Hi", "thread_id": thread.id}
     task = asyncio.create_task(assistant.ainvoke(given))
     await asyncio.to_thread(blocked.asked.wait, PATIENCE)
@@ -81,7 +82,7 @@ async def test_a_caller_that_goes_away_frees_its_thread(
 async def test_a_timeout_of_the_caller_frees_its_thread(
     assistant: Any, blocked: Blocked
 ) -> None:
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
 
     async def ask_until_the_model_is_asked() -> None:
         async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as tasks:
@@ -101,7 +102,7 @@ async def test_a_timeout_of_the_caller_frees_its_thread(
 async def test_closing_an_async_stream_frees_its_thread(
     assistant: Any, blocked: Blocked
 ) -> None:
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     events = assistant.astream_run({"content": "Hi", "thread_id": thread.id})
     async for event in events:
         if event.event == "thread.run.in_progress":
@@ -114,7 +115,7 @@ async def test_closing_an_async_stream_frees_its_thread(
 async def test_closing_a_stream_frees_its_thread(
     assistant: Any, blocked: Blocked
 ) -> None:
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     events = assistant.stream_run({"content": "Hi", "thread_id": thread.id})
     for event in events:
         if event.event == "thread.run.in_progress":
@@ -127,7 +128,7 @@ async def test_closing_a_stream_frees_its_thread(
 async def test_a_caller_that_leaves_a_queue_leaves_nothing_behind(
     assistant: Any, blocked: Blocked
 ) -> None:
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     given = {"content": "Hi", "thread_id": thread.id, "on_active_run": "queue"}
     first = asyncio.create_task(assistant.ainvoke(given))
     await asyncio.to_thread(blocked.asked.wait, PATIENCE)
@@ -137,7 +138,7 @@ async def test_a_caller_that_leaves_a_queue_leaves_nothing_behind(
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    runs = assistant.engine.runs.list(thread.id)
+    runs = engine_of(assistant).runs.list(thread.id)
     assert [run.status for run in runs] == ["cancelled", "cancelled"]
     assert (await assistant.ainvoke(given))[0].text == "Here again."
 
@@ -214,7 +215,7 @@ def test_one_runnable_serves_several_threads(make_assistant: MakeAssistant) -> N
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, range(8)))
     assert answers == [[f"You said {number}"] * 3 for number in range(8)]
-    assert len(list(assistant.engine.threads.list())) == 8
+    assert len(list(engine_of(assistant).threads.list())) == 8
 
 
 def test_one_runnable_serves_several_event_loops(
@@ -232,14 +233,14 @@ def test_one_runnable_serves_several_event_loops(
     fourth = asyncio.run(cell_of_a_notebook())
     answers = [answer[0].text for answer in (first, second, third, fourth)]
     assert answers == ["One.", "Two.", "Three.", "Four."]
-    assert len(list(assistant.engine.messages.list(first[0].thread_id))) == 8
+    assert len(list(engine_of(assistant).messages.list(first[0].thread_id))) == 8
 
 
 def test_event_loops_of_several_threads_share_a_queue(
     make_assistant: MakeAssistant,
 ) -> None:
     assistant = make_assistant(ScriptedChatModel(respond=echo))
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     given = {"thread_id": thread.id, "on_active_run": "queue"}
 
     def ask(number: int) -> str:
@@ -252,13 +253,14 @@ def test_event_loops_of_several_threads_share_a_queue(
     assert answers == [f"You said {number}" for number in range(4)]
 
 
+@pytest.mark.embedded_only("a tool of the wire's caller is not on the engine's loop")
 def test_a_synchronous_call_on_the_engines_own_loop_says_what_to_do(
     make_assistant: MakeAssistant,
 ) -> None:
     @tool
     async def lookup() -> str:
         """Call the engine synchronously where nothing may block."""
-        return str(assistant.engine.threads.list())
+        return str(engine_of(assistant).threads.list())
 
     reply = Reply(tool_calls=[call("lookup")])
     model = ScriptedChatModel([reply, "I see."])
@@ -312,7 +314,7 @@ def test_close_ends_background_runs_and_frees_their_threads(
 
 def test_a_closed_engine_says_so(make_assistant: MakeAssistant) -> None:
     assistant = make_assistant([])
-    assistant.engine.close()
+    engine_of(assistant).close()
     with pytest.raises(ConfigurationError, match="closed"):
         assistant.invoke("Hi")
 
@@ -320,12 +322,12 @@ def test_a_closed_engine_says_so(make_assistant: MakeAssistant) -> None:
 def test_close_interrupts_a_synchronous_caller(
     assistant: Any, blocked: Blocked, engine_factory: EngineFactory
 ) -> None:
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     with ThreadPoolExecutor(1) as pool:
         given = {"content": "Hi", "thread_id": thread.id}
         answer = pool.submit(assistant.invoke, given)
         blocked.asked.wait(PATIENCE)
-        assistant.engine.close()
+        engine_of(assistant).close()
         assert isinstance(answer.exception(PATIENCE), BaseException)
     again = engine_factory.reopen(blocked.model)
     (run,) = again.runs.list(thread.id)
@@ -357,7 +359,7 @@ def test_the_default_engine_lives_in_the_users_data_folder(
     with caplog.at_level(logging.INFO):
         first = default_engine()
         made = AssistantRunnable.create_assistant("A", "B", [], "m")
-        assert made.engine is first is default_engine()
+        assert engine_of(made) is first is default_engine()
     file = tmp_path / "data" / "langchain-assistants" / "assistants.db"
     assert first.url == f"sqlite:///{file}"
     assert file.exists()

@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool
 from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of
 
 from langchain_assistants import OpenAIAssistantRunnable, compat
 from langchain_assistants.errors import ConfigurationError
@@ -86,15 +87,16 @@ async def test_the_old_constructors_arguments_are_taken_by_create_assistant(
 
 
 @pytest.mark.parametrize("option", ["client", "async_client"])
-def test_a_real_client_is_not_available_yet(
+def test_what_is_no_client_is_refused(
     engine_factory: EngineFactory, option: str
 ) -> None:
     engine = engine_factory()
-    given: dict[str, Any] = {option: object(), "engine": engine}
-    with pytest.raises(ConfigurationError, match="OpenAIAssistantRunnable"):
-        OpenAIAssistantRunnable(assistant_id="asst_1", **given)
-    with pytest.raises(ConfigurationError, match=option):
-        OpenAIAssistantRunnable.create_assistant("A", "B", [], "m", **given)
+    given: dict[str, Any] = {option: object()}
+    for also, error in (({}, f"{option}= takes"), ({"engine": engine}, "two places")):
+        with pytest.raises(ConfigurationError, match=error):
+            OpenAIAssistantRunnable(assistant_id="asst_1", **given, **also)
+        with pytest.raises(ConfigurationError, match=error):
+            OpenAIAssistantRunnable.create_assistant("A", "B", [], "m", **given, **also)
     assert list(engine.assistants.list()) == []
 
 
@@ -109,7 +111,7 @@ async def test_run_metadata_is_stored(make_assistant: MakeAssistant, ask: Ask) -
     # The original documents it and raises TypeError on a new thread.
     agent = make_assistant(["Hello."], cls=OpenAIAssistantRunnable, as_agent=True)
     finish = await ask(agent, {"content": "Hi", "run_metadata": {"k": "v"}})
-    assert agent.engine.runs.retrieve(finish.run_id).metadata == {"k": "v"}
+    assert engine_of(agent).runs.retrieve(finish.run_id).metadata == {"k": "v"}
 
 
 async def test_additional_instructions_reach_a_new_threads_run(
@@ -135,11 +137,11 @@ async def test_attachments_and_file_ids_join_the_message(
         "attachments": [{"file_id": "file-1", "tools": [{"type": "file_search"}]}],
     }
     if thread == "existing":
-        given["thread_id"] = agent.engine.threads.create().id
+        given["thread_id"] = engine_of(agent).threads.create().id
 
     async def attached(runnable: Any, given: Any) -> Any:
         (message,) = await ask(runnable, given)
-        newest = agent.engine.messages.list(message.thread_id)
+        newest = engine_of(agent).messages.list(message.thread_id)
         (_, user, *_) = newest
         return {a.file_id: [t.type for t in a.tools] for a in user.attachments}
 

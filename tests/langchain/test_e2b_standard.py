@@ -16,6 +16,8 @@ from langchain_assistants.testing import E2BEmulator, Reply, ScriptedChatModel, 
 from langchain_assistants.tools import E2BCodeInterpreterTool
 from langchain_assistants.tools.artifacts import Artifact
 
+pytestmark = pytest.mark.embedded_only("one tool is as another to a backend")
+
 CHART = """
 class Chart:
     def _repr_png_(self):

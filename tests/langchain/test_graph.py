@@ -29,6 +29,7 @@ from tests.langchain.graph_stage import (
     statuses,
     told,
 )
+from tests.langchain.places import Bind
 from tests.stored import rows
 
 from langchain_assistants import (
@@ -46,11 +47,11 @@ PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/cat.pn
 
 
 async def test_a_turn_executes_the_tools_and_leaves_what_happened_in_the_state(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     with ScriptedChatModel([calls((add, 1, 2), (multiply, 3, 4)), "Done."]) as model:
         engine = engine_factory(model)
-        graph = graph_of(engine, [add, multiply])
+        graph = graph_of(engine, [add, multiply], bind=bind)
         state = await ask(graph, say("Calculate."))
     assert set(state) == {"messages", "thread_id", "run_id", "status", "usage"}
     assert told(state["messages"]) == [
@@ -135,7 +136,7 @@ async def test_without_an_engine_it_is_the_default_one(
 ) -> None:
     engine = engine_factory(echo())
     stored = await engine.assistants.acreate(model="scripted")
-    for module in ("graph.loop", "assistant"):
+    for module in ("backends", "creation"):
         monkeypatch.setattr(
             f"langchain_assistants.{module}.default_engine", lambda: engine
         )
@@ -177,11 +178,11 @@ async def test_an_assistant_that_does_not_exist_leaves_nothing_behind(
 
 
 async def test_the_state_holds_this_invocation_and_the_thread_the_conversation(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     model = ScriptedChatModel([calls((add, 1, 2)), "Three.", "Four."])
     engine = engine_factory(model)
-    graph = graph_of(engine, [add], checkpointer=InMemorySaver())
+    graph = graph_of(engine, [add], checkpointer=InMemorySaver(), bind=bind)
     first = await ask(graph, say("1 + 2?"), on("mine"))
     second = await ask(graph, say("And one more?"), on("mine"))
     assert len(first["messages"]) == 4
@@ -207,11 +208,11 @@ async def test_the_state_holds_this_invocation_and_the_thread_the_conversation(
 
 
 async def test_an_answer_before_the_calls_is_not_doubled(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     with ScriptedChatModel([calls((add, 1, 2), text="Let me see."), "3."]) as model:
         engine = engine_factory(model)
-        state = await ask(graph_of(engine, [add]), say("1 + 2?"))
+        state = await ask(graph_of(engine, [add], bind=bind), say("1 + 2?"))
     assert told(state["messages"]) == [
         ("human", "1 + 2?"),
         ("ai", "Let me see."),
@@ -227,12 +228,12 @@ async def test_an_answer_before_the_calls_is_not_doubled(
 
 
 async def test_system_messages_are_instructions_of_this_run_only(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     model = echo()
     engine = engine_factory(model)
     fields = {"instructions": "You teach."}
-    graph = graph_of(engine, assistant=fields, checkpointer=InMemorySaver())
+    graph = graph_of(engine, assistant=fields, checkpointer=InMemorySaver(), bind=bind)
     given = {"messages": [SystemMessage("Be brief."), HumanMessage("Hi")]}
     await ask(graph, given, on("mine"))
     assert told(model.calls[0].messages) == [

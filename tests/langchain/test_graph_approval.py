@@ -34,6 +34,7 @@ from tests.langchain.graph_stage import (
     statuses,
     told,
 )
+from tests.langchain.places import Bind
 
 from langchain_assistants import create_assistant_graph
 from langchain_assistants.errors import (
@@ -210,9 +211,9 @@ def test_a_name_that_is_no_tools_is_refused(engine_factory: EngineFactory) -> No
 
 
 async def test_a_second_round_is_asked_about_too(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
-    graph = asking(engine_factory, ONE, calls((multiply, 2, 2)), "Done.")
+    graph = asking(engine_factory, ONE, calls((multiply, 2, 2)), "Done.", bind=bind)
     await ask(graph, say("Go"), HERE)
     second = await ask(graph, Command(resume=True), HERE)
     assert question(second)["action_requests"][0]["name"] == "multiply"
@@ -275,7 +276,7 @@ def test_an_answer_arrives_in_another_process(
 
 
 async def test_new_input_in_place_of_an_answer_cancels_the_run_and_loses_nothing(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     model = ScriptedChatModel([BOTH, "As you like."])
     engine = engine_factory(model)
@@ -284,6 +285,7 @@ async def test_new_input_in_place_of_an_answer_cancels_the_run_and_loses_nothing
         [add, multiply],
         interrupt_before_tools=True,
         checkpointer=InMemorySaver(),
+        bind=bind,
     )
     await ask(graph, say("Go"), HERE)
     state = await ask(graph, say("Wait, do not."), HERE)

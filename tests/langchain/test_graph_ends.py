@@ -20,6 +20,7 @@ from tests.langchain.graph_stage import (
     say,
     statuses,
 )
+from tests.langchain.places import Bind
 from tests.stored import rows
 
 from langchain_assistants import (
@@ -41,10 +42,10 @@ async def run_out(graph: Any, ask: Ask, error: type[Exception]) -> Any:
 
 
 async def test_a_failed_run_raises_and_the_thread_goes_on(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     engine = engine_factory([ValueError("boom"), "Better."])
-    graph = graph_of(engine, checkpointer=InMemorySaver())
+    graph = graph_of(engine, checkpointer=InMemorySaver(), bind=bind)
     error = await run_out(graph, ask, RunFailed)
     assert error.run.status == "failed"
     state = await ask(graph, say("Again"), on("mine"))
@@ -53,10 +54,10 @@ async def test_a_failed_run_raises_and_the_thread_goes_on(
 
 
 async def test_a_failed_run_is_tried_again_without_new_input(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     engine = engine_factory([ValueError("boom"), "Better."])
-    graph = graph_of(engine, checkpointer=InMemorySaver())
+    graph = graph_of(engine, checkpointer=InMemorySaver(), bind=bind)
     await run_out(graph, ask, RunFailed)
     state = await ask(graph, None, on("mine"))
     assert last(state) == "Better."
@@ -91,7 +92,7 @@ async def test_a_run_that_expires_while_tools_run_raises_and_the_thread_goes_on(
 
 
 async def test_a_run_that_is_cancelled_while_tools_run_raises_and_the_thread_goes_on(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     engines: list[AssistantsEngine] = []
 
@@ -103,7 +104,7 @@ async def test_a_run_that_is_cancelled_while_tools_run_raises_and_the_thread_goe
 
     engine = engine_factory([Reply(tool_calls=[call("stop")]), "Fine."])
     engines.append(engine)
-    graph = graph_of(engine, [stop], checkpointer=InMemorySaver())
+    graph = graph_of(engine, [stop], checkpointer=InMemorySaver(), bind=bind)
     error = await run_out(graph, ask, RunCancelled)
     assert error.run.status == "cancelled"
     assert last(await ask(graph, say("Again"), on("mine"))) == "Fine."
@@ -120,11 +121,11 @@ class Forgetful(InMemorySaver):
 
 
 async def test_a_checkpointer_that_forgets_between_turns_loses_no_conversation(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     engine = engine_factory(echo())
     saver = Forgetful()
-    graph = graph_of(engine, checkpointer=saver)
+    graph = graph_of(engine, checkpointer=saver, bind=bind)
     for text in ("One", "Two"):
         await ask(graph, say(text), on("mine"))
         saver.forget()
@@ -137,15 +138,12 @@ async def test_a_checkpointer_that_forgets_between_turns_loses_no_conversation(
 
 
 async def test_a_checkpointer_that_forgets_an_open_question_leaves_the_thread_usable(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     engine = engine_factory([calls((add, 1, 2)), "Fine."])
     saver = Forgetful()
     graph = graph_of(
-        engine,
-        [add],
-        checkpointer=saver,
-        interrupt_before_tools=True,
+        engine, [add], checkpointer=saver, interrupt_before_tools=True, bind=bind
     )
     asked = await ask(graph, say("1 + 2?"), on("mine"))
     assert asked["__interrupt__"]

@@ -28,6 +28,7 @@ from tests.langchain.graph_stage import (
     statuses,
     told,
 )
+from tests.langchain.places import Bind
 
 from langchain_assistants.errors import (
     InvalidRequestError,
@@ -101,11 +102,11 @@ PAY_TOOL = {
 
 
 async def test_a_question_of_the_runs_middleware_reaches_the_outer_graph(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     engine = paying(engine_factory, PAYS, "Paid.")
     graph = graph_of(
-        engine, assistant={"tools": [PAY_TOOL]}, checkpointer=InMemorySaver()
+        engine, assistant={"tools": [PAY_TOOL]}, checkpointer=InMemorySaver(), bind=bind
     )
     asked = await ask(graph, say("Pay 5"), HERE)
     assert question(asked)["action_requests"][0]["args"] == {"amount": 5}
@@ -119,11 +120,11 @@ async def test_a_question_of_the_runs_middleware_reaches_the_outer_graph(
 
 
 async def test_middleware_asks_before_the_tools_of_the_graph_run(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     middleware = [HumanInTheLoopMiddleware({"add": True})]
     engine = engine_factory([BOTH, "Done."], middleware=middleware)
-    graph = graph_of(engine, [add, multiply], checkpointer=InMemorySaver())
+    graph = graph_of(engine, [add, multiply], checkpointer=InMemorySaver(), bind=bind)
     asked = await ask(graph, say("Go"), HERE)
     assert [a["name"] for a in question(asked)["action_requests"]] == ["add"]
     state = await ask(graph, Command(resume={"decisions": [APPROVE]}), HERE)

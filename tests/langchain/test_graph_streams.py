@@ -18,6 +18,7 @@ from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask
 from tests.langchain.graph_stage import graph_of, made_calls, on, say
+from tests.langchain.places import Bind
 from tests.langchain.test_nesting import Family
 
 from langchain_assistants.testing import Reply, call
@@ -53,10 +54,13 @@ def outer(engine_factory: EngineFactory, steps: Sequence[Any]) -> Any:
 
 
 async def test_tokens_add_up_to_the_messages_of_the_state(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     graph = graph_of(
-        engine_factory(list(TURN)), [add, multiply], checkpointer=InMemorySaver()
+        engine_factory(list(TURN)),
+        [add, multiply],
+        checkpointer=InMemorySaver(),
+        bind=bind,
     )
     stream = await streamed(ask, graph, say("Go"), on("mine"), stream_mode="messages")
     _, first, *tools, answer = graph.get_state(on("mine")).values["messages"]
@@ -76,10 +80,12 @@ async def test_tokens_add_up_to_the_messages_of_the_state(
 
 
 async def test_calls_without_a_text_are_streamed_under_their_messages_id(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     steps = [calls((add, 1, 2)), calls((add, 3, 4)), "Done."]
-    graph = graph_of(engine_factory(steps), [add], checkpointer=InMemorySaver())
+    graph = graph_of(
+        engine_factory(steps), [add], checkpointer=InMemorySaver(), bind=bind
+    )
     stream = await streamed(ask, graph, say("Go"), on("mine"), stream_mode="messages")
     made = [
         m

@@ -34,6 +34,7 @@ from tests.langchain.graph_stage import (
     statuses,
     told,
 )
+from tests.langchain.places import Bind, embedded
 from typing_extensions import TypedDict
 
 from langchain_assistants import (
@@ -47,14 +48,16 @@ from langchain_assistants.errors import (
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 
 
-def team(engine: AssistantsEngine, *names: str, **nodes: Any) -> StateGraph[Any]:
+def team(
+    engine: AssistantsEngine, *names: str, bind: Bind = embedded, **nodes: Any
+) -> StateGraph[Any]:
     """A graph of assistants one after the other, and of other nodes before them."""
     builder = StateGraph(MessagesState)
     order = [*nodes, *names]
     for name, node in nodes.items():
         builder.add_node(name, node)
     for name in names:
-        builder.add_node(name, graph_of(engine, model=name, name=name))
+        builder.add_node(name, graph_of(engine, model=name, name=name, bind=bind))
     for before, after in zip([START, *order], order, strict=False):
         builder.add_edge(before, after)
     return builder
@@ -83,7 +86,7 @@ async def test_two_assistants_of_a_graph_share_the_thread(
 
 
 async def test_what_other_agents_say_joins_the_thread_once(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     async def research(state: MessagesState) -> Any:
         turn = len(state["messages"])
@@ -107,7 +110,9 @@ async def test_what_other_agents_say_joins_the_thread_once(
     node: Any = research_sync if ask.__name__ == "sync" else research
     model = ScriptedChatModel(respond=lambda messages, _: "Written.")
     engine = engine_factory(model)
-    graph = team(engine, "writer", research=node).compile(checkpointer=InMemorySaver())
+    graph = team(engine, "writer", research=node, bind=bind).compile(
+        checkpointer=InMemorySaver()
+    )
     for text in ("One", "Two"):
         await ask(graph, say(text), HERE)
     assert conversation(engine, "mine") == [

@@ -18,6 +18,7 @@ from tests.langchain.graph_stage import (
     say,
     thread_id_of,
 )
+from tests.langchain.places import Bind
 from tests.stored import rows
 
 from langchain_assistants import (
@@ -81,11 +82,11 @@ async def test_an_id_of_a_thread_that_does_not_exist_is_not_found(
 
 
 async def test_a_thread_id_in_the_state_wins(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     engine = engine_factory(echo())
     made = engine.threads.create()
-    graph = graph_of(engine, checkpointer=InMemorySaver())
+    graph = graph_of(engine, checkpointer=InMemorySaver(), bind=bind)
     state = await ask(graph, say("Hi", thread_id=made.id), HERE)
     assert state["thread_id"] == made.id
     assert keys(engine) == {None}

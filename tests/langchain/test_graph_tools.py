@@ -31,6 +31,7 @@ from tests.langchain.graph_stage import (
     statuses,
     told,
 )
+from tests.langchain.places import Bind
 
 from langchain_assistants import AssistantRunnable, Settings, create_assistant_graph
 from langchain_assistants.errors import ConfigurationError
@@ -91,14 +92,16 @@ async def test_any_tool_of_langchain_is_executed(
 
 
 async def test_the_model_is_offered_the_assistants_tools_and_the_graphs(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory, ask: Ask, bind: Bind
 ) -> None:
     model = ScriptedChatModel(["Hello."])
     engine = engine_factory(model)
     named = function("add")
     named["function"]["description"] = "The assistant's own words."
     fields = {"tools": [named]}
-    state = await ask(graph_of(engine, [add, multiply], assistant=fields), say("Hi"))
+    state = await ask(
+        graph_of(engine, [add, multiply], assistant=fields, bind=bind), say("Hi")
+    )
     assert model.calls[0].tool_names == ["add", "multiply"]
     assert model.calls[0].tools[0]["function"]["description"].startswith("The assis")
     stored = engine.assistants.retrieve(
@@ -315,12 +318,15 @@ async def test_a_tools_error_is_raised_where_tools_may_not_fail(
 
 
 async def test_without_a_checkpointer_a_tools_error_frees_the_thread(
-    engine_factory: EngineFactory, ask: Ask
+    engine_factory: EngineFactory,
+    ask: Ask,
+    bind: Bind,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = engine_factory(
-        [calls((divide, 1, 0)), "Fine."], settings=Settings(tool_errors="fail")
-    )
-    graph = graph_of(engine, [divide])
+    # Where tools are executed says how: here, on the wire's side of the caller too.
+    monkeypatch.setenv("LANGCHAIN_ASSISTANTS_TOOL_ERRORS", "fail")
+    engine = engine_factory([calls((divide, 1, 0)), "Fine."])
+    graph = graph_of(engine, [divide], bind=bind)
     with pytest.raises(ZeroDivisionError):
         await ask(graph, say("1 / 0?"), on("mine"))
     assert statuses(engine, "mine") == ["cancelled"]

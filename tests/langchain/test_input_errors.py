@@ -14,6 +14,7 @@ from langchain_assistants import AssistantRunnable, OpenAIAssistantRunnable
 from langchain_assistants.errors import InvalidRequestError, NotFoundError
 
 
+@pytest.mark.embedded_only("inputs are checked above the backend")
 @pytest.mark.parametrize(
     ("key", "near"),
     [("thread", "thread_id"), ("contents", "content"), ("temprature", "temperature")],
@@ -62,6 +63,7 @@ async def test_the_drop_in_logs_extra_keys(
     assert caplog.messages == ["unknown_input_keys"]
 
 
+@pytest.mark.embedded_only("inputs are checked above the backend")
 @pytest.mark.parametrize("given", [7, None, ["Hi"], object()])
 async def test_another_type_of_input_is_refused(
     stage: Stage, ask: Ask, given: Any
@@ -84,6 +86,7 @@ async def test_a_message_that_no_thread_can_hold_is_refused(
         await ask(stage.assistant, [message])
 
 
+@pytest.mark.embedded_only("inputs are checked above the backend")
 @pytest.mark.parametrize(
     ("given", "error", "param"),
     [
@@ -127,7 +130,7 @@ async def test_a_value_that_breaks_a_rule_changes_nothing(
     "given",
     [
         {"content": "Hi", "thread_id": "thread_gone"},
-        {"run_id": "run_gone", "tool_outputs": []},
+        {"run_id": "run_gone", "thread_id": "thread_gone", "tool_outputs": []},
     ],
 )
 async def test_an_id_of_nothing_is_not_found(

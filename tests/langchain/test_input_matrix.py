@@ -18,6 +18,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of
 from tests.langchain.stage import Seen, Stage
 
 from langchain_assistants.errors import InvalidRequestError, RunFailed
@@ -171,6 +172,7 @@ async def test_a_key_has_its_effect_on_new_and_existing_threads(
     assert given.get("thread_id", seen.thread.id) == seen.thread.id
 
 
+@pytest.mark.embedded_only("arguments are merged above the backend")
 @pytest.mark.parametrize("thread", ["new", "existing"])
 @pytest.mark.parametrize("key", EVERYWHERE)
 async def test_bound_arguments_merge_under_the_inputs_keys(
@@ -254,13 +256,13 @@ async def test_on_active_run_says_what_happens_to_the_active_run(
 ) -> None:
     assistant = make_assistant([calls((add, 1, 2)), "Hello."], [add])
     await ask(assistant, {"content": "1 + 2?", "thread_key": "one"})
-    thread = assistant.engine.threads.get_or_create(key="one")
+    thread = engine_of(assistant).threads.get_or_create(key="one")
     given = {"content": "Hi", "thread_key": "one"}
     with pytest.raises(InvalidRequestError, match="already has an active run"):
         await ask(assistant, given)
     (answer,) = await ask(assistant, given | {"on_active_run": "cancel"})
     assert answer.text == "Hello."
-    statuses = [run.status for run in assistant.engine.runs.list(thread.id)]
+    statuses = [run.status for run in engine_of(assistant).runs.list(thread.id)]
     assert statuses == ["completed", "cancelled"]
 
 
@@ -289,9 +291,9 @@ async def test_expires_after_sets_the_deadline(
     assistant = make_assistant([calls((add, 1, 2))], [add], as_agent=True)
     given: dict[str, Any] = {"content": "1 + 2?", "expires_after": 60}
     if thread == "existing":
-        given["thread_id"] = assistant.engine.threads.create().id
+        given["thread_id"] = engine_of(assistant).threads.create().id
     (action,) = await ask(assistant, given)
-    run = assistant.engine.runs.retrieve(action.run_id)
+    run = engine_of(assistant).runs.retrieve(action.run_id)
     assert run.expires_at == run.created_at + 60
 
 
@@ -309,7 +311,7 @@ async def test_tool_errors_says_whether_the_run_fails_with_its_tool(
     assistant = make_assistant(model, [broken_add], run_tools=True)
     given: dict[str, Any] = {"content": "1 + 2?"}
     if thread == "existing":
-        given["thread_id"] = assistant.engine.threads.create().id
+        given["thread_id"] = engine_of(assistant).threads.create().id
     (answer,) = await ask(assistant, given)
     assert answer.text == "It broke."
     assert "no such sum" in model.calls[1].messages[-1].text

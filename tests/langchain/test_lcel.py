@@ -30,6 +30,7 @@ from langchain_core.runnables import (
 from pydantic import BaseModel
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.actions import to_ai_message
@@ -70,7 +71,7 @@ async def test_the_message_is_that_of_a_chat_model(
     assistant = make_assistant([reply], as_message=True)
     message = await ask(assistant, "2 + 2?")
     told = message.response_metadata
-    (stored, _) = assistant.engine.messages.list(told["thread_id"])
+    (stored, _) = engine_of(assistant).messages.list(told["thread_id"])
     assert message == AIMessage(
         "4.",
         id=stored.id,
@@ -180,7 +181,7 @@ async def test_a_message_and_an_agents_output_are_not_had_together(
     make_assistant: MakeAssistant,
 ) -> None:
     assistant = make_assistant([])
-    both: Any = {"as_agent": True, "as_message": True, "engine": assistant.engine}
+    both: Any = {"as_agent": True, "as_message": True, "engine": engine_of(assistant)}
     with pytest.raises(ConfigurationError, match="two kinds of output"):
         AssistantRunnable(assistant_id=assistant.assistant_id, **both)
     for create in (
@@ -191,7 +192,7 @@ async def test_a_message_and_an_agents_output_are_not_had_together(
             create("B", "", [], "m", **both)
     with pytest.raises(ConfigurationError, match="two kinds of output"):
         await AssistantRunnable.acreate_assistant("B", "", [], "m", **both)
-    assert [a.name for a in assistant.engine.assistants.list()] == ["Tutor"]
+    assert [a.name for a in engine_of(assistant).assistants.list()] == ["Tutor"]
 
 
 # Chains.
@@ -278,7 +279,7 @@ async def test_branches_on_one_thread_take_turns_only_if_told_to(
     held = Reply("Done.", wait_for=gate)
     model = ScriptedChatModel(respond=lambda messages, asked: held)
     assistant = make_assistant(model, as_message=True)
-    here = assistant.bind(thread_id=assistant.engine.threads.create().id)
+    here = assistant.bind(thread_id=engine_of(assistant).threads.create().id)
 
     def let_the_other_go_on(_: Any) -> AIMessage:
         gate.set()
@@ -374,7 +375,7 @@ async def test_a_failure_in_a_chain_is_tried_again_on_its_thread(
         retry_if_exception_type=(RunFailed,), wait_exponential_jitter=False
     )
     answer = await ask(PROMPT | stubborn, GIVEN)
-    stored = assistant.engine.messages.list(answer.response_metadata["thread_id"])
+    stored = engine_of(assistant).messages.list(answer.response_metadata["thread_id"])
     assert [m.text for m in stored] == ["4.", "1 + 2?"]
 
 
@@ -387,7 +388,7 @@ async def test_bound_arguments_merge_under_the_inputs_keys(
     first = await ask(bound, "2 + 2?")
     second = await ask(bound, {"content": "2 + 2?", "thread_key": "bob"})
     keys = [
-        assistant.engine.threads.retrieve(m.response_metadata["thread_id"]).key
+        engine_of(assistant).threads.retrieve(m.response_metadata["thread_id"]).key
         for m in (first, second)
     ]
     assert keys == ["ada", "bob"]

@@ -12,10 +12,13 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of, place_of
 
 from langchain_assistants import AssistantRunnable, OpenAIAssistantRunnable, notes
 from langchain_assistants.errors import ActiveRunError, ConfigurationError, RunFailed
 from langchain_assistants.testing import ScriptedChatModel
+
+pytestmark = pytest.mark.embedded_only("options are bound above the backend")
 
 FORM = ConfigurableField(id="form")
 
@@ -39,14 +42,14 @@ async def test_the_assistant_itself_is_configured(
 ) -> None:
     tutor = make_assistant(["4."], as_message=True)
     clerk = AssistantRunnable.create_assistant(
-        "Clerk", "You sell.", [], "scripted", engine=tutor.engine
+        "Clerk", "You sell.", [], "scripted", **place_of(tutor)
     )
     chain = tutor.configurable_fields(assistant_id=ConfigurableField(id="who"))
     asked = chain.with_config(configurable={"who": clerk.assistant_id})
     answer = await ask(asked | StrOutputParser(), "2 + 2?")
     assert answer == "4."
-    (thread,) = tutor.engine.threads.list()
-    (run,) = tutor.engine.runs.list(thread.id)
+    (thread,) = engine_of(tutor).threads.list()
+    (run,) = engine_of(tutor).runs.list(thread.id)
     assert run.assistant_id == clerk.assistant_id
 
 
@@ -69,7 +72,7 @@ async def test_a_configured_agent_frees_the_thread_that_its_loop_left(
     given = {"content": "Hi", "thread_id": left.thread_id}
     finish = await ask(agent, given)
     assert finish.return_values["output"] == "Hello."
-    assert assistant.engine.runs.retrieve(left.run_id).status == "cancelled"
+    assert engine_of(assistant).runs.retrieve(left.run_id).status == "cancelled"
 
 
 async def test_a_configured_assistants_retry_reuses_the_stored_message(
@@ -82,9 +85,9 @@ async def test_a_configured_assistants_retry_reuses_the_stored_message(
         .with_retry(retry_if_exception_type=(RunFailed,), wait_exponential_jitter=False)
     )
     answer = await ask(stubborn, "Hi")
-    (thread,) = assistant.engine.threads.list()
+    (thread,) = engine_of(assistant).threads.list()
     assert thread.id == answer.response_metadata["thread_id"]
-    stored = assistant.engine.messages.list(thread.id)
+    stored = engine_of(assistant).messages.list(thread.id)
     assert [m.text for m in stored] == ["Hello.", "Hi"]
 
 
@@ -93,15 +96,15 @@ async def test_a_configured_assistant_makes_its_tools_once(
 ) -> None:
     steps = [calls((add, 1, 2)), "3."]
     assistant = make_assistant(steps * 2, [add], run_tools=True)
-    engine = assistant.engine
+    box = type(assistant.backend.tool_box)
     made: list[Any] = []
-    make = engine.implementations
+    make = box.implementations
 
-    def note(tools: Any) -> Any:
-        made.append(make(tools))
+    def note(self: Any, tools: Any) -> Any:
+        made.append(make(self, tools))
         return made[-1]
 
-    monkeypatch.setattr(engine, "implementations", note)
+    monkeypatch.setattr(box, "implementations", note)
     chain = assistant.configurable_fields(as_message=FORM)
     for _ in range(2):
         answer = await ask(chain, "1 + 2?", {"configurable": {"form": True}})
@@ -141,7 +144,8 @@ async def test_only_the_newest_notes_are_kept(
     steps = [calls((add, 1, 2))] * 3
     agent = make_assistant([*steps, "Hello."], [add], as_agent=True)
     left = [(await ask(agent, "1 + 2?"))[0] for _ in steps]
-    assert agent.notes.left_runs == {action.run_id for action in left[1:]}
+    kept = {action.thread_id: action.run_id for action in left[1:]}
+    assert agent.notes.left_runs == kept
     with pytest.raises(ActiveRunError):
         await ask(agent, {"content": "Hi", "thread_id": left[0].thread_id})
     finish = await ask(agent, {"content": "Hi", "thread_id": left[2].thread_id})
@@ -207,7 +211,7 @@ def test_a_runnable_that_is_pickled_says_what_to_hand_over(
 def test_a_name_is_that_of_the_runnable(make_assistant: MakeAssistant) -> None:
     made = make_assistant([])
     named = AssistantRunnable(
-        assistant_id=made.assistant_id, engine=made.engine, name="tutor"
+        assistant_id=made.assistant_id, **place_of(made), name="tutor"
     )
     assert (made.get_name(), named.get_name()) == ("AssistantRunnable", "tutor")
 

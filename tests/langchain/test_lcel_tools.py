@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic import BaseModel, Field
 from tests.langchain.arithmetic import add, calls
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of, place_of
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.errors import ConfigurationError, RunFailed
@@ -48,7 +49,7 @@ async def test_the_tool_has_one_argument_and_answers_in_text(
 def test_a_tool_goes_by_the_runnables_name(make_assistant: MakeAssistant) -> None:
     made = make_assistant([])
     named = AssistantRunnable(
-        assistant_id=made.assistant_id, engine=made.engine, name="tutor"
+        assistant_id=made.assistant_id, **place_of(made), name="tutor"
     )
     assert named.as_tool().name == "tutor"
 
@@ -68,7 +69,7 @@ async def test_langchains_agent_calls_an_assistant(
         "Done.",
     ]
     # Each call ran on a thread of its own.
-    assert len(list(expert.engine.threads.list())) == 2
+    assert len(list(engine_of(expert).threads.list())) == 2
 
 
 async def test_an_assistant_calls_assistants(
@@ -105,13 +106,13 @@ async def test_assistants_of_one_engine_call_each_other_in_parallel(
         "You ask.",
         [consult_of(expert)],
         "scripted",
-        engine=expert.engine,
+        **place_of(expert),
         run_tools=True,
         as_message=True,
     )
     answer = await ask(outer, "Go")
     assert answer.text == " ".join(f"You said {text}" for text in contents)
-    assert len(list(expert.engine.threads.list())) == 41
+    assert len(list(engine_of(expert).threads.list())) == 41
 
 
 class Question(BaseModel):
@@ -137,7 +138,7 @@ async def test_a_tool_may_be_given_a_thread(
     for _ in range(2):
         given = {"content": "Hi", "thread_key": "customer:42"}
         assert await ask(consult, given) == "You said Hi"
-    (thread,) = expert.engine.threads.list()
+    (thread,) = engine_of(expert).threads.list()
     assert thread.key == "customer:42"
     assert len(model.calls[-1].messages) == 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of
 
 from langchain_assistants import AssistantAction, AssistantFinish, AssistantRunnable
 from langchain_assistants.errors import (
@@ -42,9 +44,9 @@ async def test_messages_of_the_run_are_the_answer(
         "completed",
     )
     assert message.assistant_id == assistant.assistant_id
-    (run, _) = assistant.engine.runs.list(first.thread_id)
+    (run, _) = engine_of(assistant).runs.list(first.thread_id)
     assert message.run_id == run.id
-    assert message == assistant.engine.messages.retrieve(message.id)
+    assert message == engine_of(assistant).messages.retrieve(message.id)
 
 
 async def test_required_calls_are_the_answer(
@@ -67,7 +69,7 @@ async def test_actions_carry_what_is_needed_to_answer_them(
     assert isinstance(action, AssistantAction)
     assert isinstance(action, AgentAction)
     assert (action.tool, action.tool_input, action.log) == ("add", {"a": 1, "b": 2}, "")
-    run = agent.engine.runs.retrieve(action.run_id)
+    run = engine_of(agent).runs.retrieve(action.run_id)
     assert run.thread_id == action.thread_id
     assert run.required_action is not None
     assert run.required_action.submit_tool_outputs is not None
@@ -98,7 +100,7 @@ async def test_a_finish_has_all_return_values(
         "attachments": [],
     }
     assert finish.log == ""
-    assert agent.engine.runs.retrieve(finish.run_id).thread_id == finish.thread_id
+    assert engine_of(agent).runs.retrieve(finish.run_id).thread_id == finish.thread_id
     assert not finish.is_lc_serializable()
 
 
@@ -160,11 +162,11 @@ async def test_structured_output_is_parsed(
     given = {"content": "1 + 2?", "response_format": response_format}
     (message,) = await ask(assistant, given)
     assert message.parsed == expected
-    assert message.text == '{"value":3}'
+    assert json.loads(message.text) == {"value": 3}
     agent = assistant.model_copy(update={"as_agent": True})
     finish = await ask(agent, given)
     assert finish.return_values["parsed"] == expected
-    assert finish.return_values["output"] == '{"value":3}'
+    assert json.loads(finish.return_values["output"]) == {"value": 3}
 
 
 async def test_structured_output_of_the_assistant_itself_is_parsed(
@@ -206,7 +208,7 @@ async def failure_of(ask: Ask, assistant: Any, given: Any) -> RunError:
     with pytest.raises(RunError) as caught:
         await ask(assistant, given)
     error = caught.value
-    assert error.run == assistant.engine.runs.retrieve(error.run.id)
+    assert error.run == engine_of(assistant).runs.retrieve(error.run.id)
     return error
 
 
@@ -239,9 +241,9 @@ async def test_a_cancelled_run_is_an_error_with_its_run(
     @tool
     def stop() -> None:
         """Cancel the active run, as another thread of the program may."""
-        (thread,) = assistant.engine.threads.list()
-        (run,) = assistant.engine.runs.list(thread.id)
-        assistant.engine.runs.cancel(run.id)
+        (thread,) = engine_of(assistant).threads.list()
+        (run,) = engine_of(assistant).runs.list(thread.id)
+        engine_of(assistant).runs.cancel(run.id)
 
     reply = Reply(tool_calls=[call("stop")])
     assistant = make_assistant([reply], [stop], run_tools=True)
@@ -289,11 +291,11 @@ async def test_thread_id_wins_over_thread_key(
     make_assistant: MakeAssistant, ask: Ask
 ) -> None:
     assistant = make_assistant(["One."])
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     given = {"content": "Hi", "thread_id": thread.id, "thread_key": "other"}
     (message,) = await ask(assistant, given)
     assert message.thread_id == thread.id
-    assert assistant.engine.threads.retrieve(thread.id).key is None
+    assert engine_of(assistant).threads.retrieve(thread.id).key is None
 
 
 async def test_the_runnable_never_reads_the_configs_thread_id(

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add, calls, multiply, subtract
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of, place_of
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.errors import ConfigurationError, RunFailed
@@ -54,9 +55,11 @@ async def test_tools_are_schemas_whose_calls_come_back(
     (required,) = await ask(assistant, "1 + 2?")
     assert required.function.name == "add"
     assert model.calls[0].tool_names == ["add", "double", "Divide"]
-    stored = assistant.engine.assistants.create(
-        model="m", tools=[tools[3], tools[4]]
-    ).tools
+    stored = (
+        engine_of(assistant)
+        .assistants.create(model="m", tools=[tools[3], tools[4]])
+        .tools
+    )
     assert [tool.type for tool in stored] == ["code_interpreter", "function"]
 
 
@@ -96,15 +99,15 @@ async def test_run_tools_of_a_runnable_never_alter_the_assistant(
     make_assistant: MakeAssistant, ask: Ask
 ) -> None:
     plain = make_assistant([calls((add, 1, 2)), "3.", calls((add, 1, 2))], [add])
-    before = plain.engine.assistants.retrieve(plain.assistant_id)
+    before = engine_of(plain).assistants.retrieve(plain.assistant_id)
     bound = AssistantRunnable(
-        assistant_id=plain.assistant_id, engine=plain.engine, run_tools=[add]
+        assistant_id=plain.assistant_id, **place_of(plain), run_tools=[add]
     )
     (message,) = await ask(bound, "1 + 2?")
     assert message.text == "3."
     (required,) = await ask(plain, "1 + 2?")
     assert required.function.name == "add"
-    assert plain.engine.assistants.retrieve(plain.assistant_id) == before
+    assert engine_of(plain).assistants.retrieve(plain.assistant_id) == before
 
 
 async def test_run_tools_bind_when_a_run_goes_on(
@@ -182,7 +185,7 @@ async def test_engine_tools_serve_only_entries_that_ask_for_them(
     )
     actions = await ask(agent, "Sums?")
     assert [action.tool for action in actions] == ["multiply"]
-    (step,) = agent.engine.steps.list(actions[0].run_id)
+    (step,) = engine_of(agent).steps.list(actions[0].run_id)
     outputs = [made.function.output for made in step.step_details.tool_calls]
     assert outputs == ["3", None]
 
@@ -235,14 +238,3 @@ async def test_further_fields_of_the_assistant_are_stored(
     )
     stored = engine.assistants.retrieve(made.assistant_id)
     assert {name: getattr(stored, name) for name in fields} == fields
-
-
-def test_a_client_is_not_available_yet(engine_factory: EngineFactory) -> None:
-    engine = engine_factory()
-    with pytest.raises(ConfigurationError, match="not available"):
-        AssistantRunnable(assistant_id="asst_1", client=object())
-    with pytest.raises(ConfigurationError, match="not available"):
-        AssistantRunnable.create_assistant(
-            "A", "B", [], "m", engine=engine, client=object()
-        )
-    assert list(engine.assistants.list()) == []

@@ -24,6 +24,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from tests.langchain.arithmetic import add, calls
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of
 from typing_extensions import TypedDict
 
 from langchain_assistants import AssistantRunnable
@@ -87,7 +88,7 @@ async def test_a_batch_on_one_thread_rejects_all_but_one(
 
     model = ScriptedChatModel([Reply(tool_calls=[call("hold")]), "Done."])
     assistant = make_assistant(model, [hold], run_tools=True)
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
 
     class Refused(BaseCallbackHandler):
         run_inline = True
@@ -108,7 +109,7 @@ async def test_a_batch_on_one_thread_rejects_all_but_one(
     assert [type(error) for error in errors] == [ActiveRunError]
     assert answer[0].text == "Done."
     # The refused one has stored nothing.
-    assert len(list(assistant.engine.messages.list(thread.id))) == 2
+    assert len(list(engine_of(assistant).messages.list(thread.id))) == 2
 
 
 @both_ways
@@ -117,12 +118,12 @@ async def test_a_batch_on_one_thread_takes_turns_in_a_queue(
 ) -> None:
     model = ScriptedChatModel(respond=echo)
     assistant = make_assistant(model)
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     queued = assistant.model_copy(update={"on_active_run": "queue"})
     inputs = [{"content": str(n), "thread_id": thread.id} for n in range(5)]
     answers = await batch(queued, mode, inputs)
     assert [a[0].text for a in answers] == [f"You said {n}" for n in range(5)]
-    runs = list(assistant.engine.runs.list(thread.id))
+    runs = list(engine_of(assistant).runs.list(thread.id))
     assert [run.status for run in runs] == ["completed"] * 5
 
 
@@ -138,7 +139,7 @@ async def test_a_second_invocation_may_cancel_the_first(
 
     model = ScriptedChatModel([first, "Second."])
     assistant = make_assistant(model)
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     given = {"content": "One", "thread_id": thread.id}
     running = asyncio.create_task(batch(assistant, mode, [given]))
     await asyncio.to_thread(begun.wait, 20)
@@ -244,7 +245,7 @@ async def test_stream_run_raises_what_kept_the_run_from_starting(
     make_assistant: MakeAssistant, mode: str
 ) -> None:
     agent = make_assistant([calls((add, 1, 2))], [add])
-    thread = agent.engine.threads.create()
+    thread = engine_of(agent).threads.create()
     given = {"content": "1 + 2?", "thread_id": thread.id}
     await events_of(agent, mode, given)
     with pytest.raises(ActiveRunError):
@@ -267,7 +268,7 @@ async def test_a_retry_reuses_the_stored_user_message(
         "additional_messages": [{"role": "user", "content": "There"}],
     }
     if place == "thread_id":
-        given["thread_id"] = assistant.engine.threads.create().id
+        given["thread_id"] = engine_of(assistant).threads.create().id
     elif place == "thread_key":
         given["thread_key"] = "ada"
     stubborn = assistant.with_retry(
@@ -275,10 +276,10 @@ async def test_a_retry_reuses_the_stored_user_message(
     )
     (message,) = await ask(stubborn, given)
     assert message.text == "Hello."
-    stored = assistant.engine.messages.list(message.thread_id, order="asc")
+    stored = engine_of(assistant).messages.list(message.thread_id, order="asc")
     assert [m.text for m in stored] == ["Hi", "There", "Hello."]
     assert [m.text for m in model.calls[-1].messages[1:]] == ["Hi", "There"]
-    assert len(list(assistant.engine.threads.list())) == 1
+    assert len(list(engine_of(assistant).threads.list())) == 1
 
 
 async def test_a_retried_batch_keeps_its_threads_apart(
@@ -300,7 +301,7 @@ async def test_a_retried_batch_keeps_its_threads_apart(
     answers = await stubborn.abatch(["One", "Two"])
     assert [a[0].text for a in answers] == ["You said One", "You said Two"]
     for (answer,) in answers:
-        assert len(list(assistant.engine.messages.list(answer.thread_id))) == 2
+        assert len(list(engine_of(assistant).messages.list(answer.thread_id))) == 2
 
 
 async def test_a_fallback_answers_where_the_assistant_fails(
@@ -469,7 +470,7 @@ def test_a_copy_is_another_face_of_the_same_assistant(
         copy.deepcopy(assistant),
     ]
     for other in copies:
-        assert other.engine is assistant.engine
+        assert engine_of(other) is engine_of(assistant)
         assert [m.text for m in other.invoke("2 + 2?")] == ["4."]
 
 

@@ -10,11 +10,14 @@ from langchain_core.output_parsers import PydanticOutputParser
 from pydantic import BaseModel
 from tests.langchain.arithmetic import add, calls
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of, place_of
 from typing_extensions import TypedDict
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.errors import AssistantsError, InvalidRequestError
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
+
+pytestmark = pytest.mark.embedded_only("answers are parsed above the backend")
 
 
 class Sum(BaseModel):
@@ -98,7 +101,7 @@ async def test_an_assistants_own_format_is_parsed_in_every_kind_of_output(
     assert answer.text.replace(" ", "") == '{"value":3}'
     # Another process knows the assistant's schema, not its class.
     other = AssistantRunnable(
-        assistant_id=assistant.assistant_id, engine=assistant.engine
+        assistant_id=assistant.assistant_id, **place_of(assistant)
     )
     (message,) = await ask(other, "1 + 2?")
     assert message.parsed == {"value": 3}
@@ -120,7 +123,7 @@ async def test_the_stored_assistant_keeps_the_schema(
     make_assistant: MakeAssistant,
 ) -> None:
     assistant = make_assistant([], response_format=Sum)
-    engine = assistant.engine
+    engine = engine_of(assistant)
     stored = engine.assistants.retrieve(assistant.assistant_id)
     assert stored.response_format == {
         "type": "json_schema",
@@ -148,7 +151,7 @@ async def test_a_class_may_be_given_for_a_stored_schema(
 ) -> None:
     made = make_assistant(model_of("tool", "Sum", 3, 1), response_format=WIRE)
     other = AssistantRunnable(
-        assistant_id=made.assistant_id, engine=made.engine, answer_type=Sum
+        assistant_id=made.assistant_id, **place_of(made), answer_type=Sum
     )
     (message,) = await ask(other, "1 + 2?")
     assert message.parsed == Sum(value=3)
@@ -185,15 +188,15 @@ async def test_an_answer_that_breaks_its_schema_is_an_error(
     value = '"three"' if strategy == "provider" else "three"
     model = model_of(strategy, wanted.__name__, value, 1)
     assistant = make_assistant(model, response_format=wanted)
-    thread = assistant.engine.threads.create()
+    thread = engine_of(assistant).threads.create()
     given = {"content": "1 + 2?", "thread_id": thread.id}
     with pytest.raises(AssistantsError, match="does not follow") as caught:
         await ask(assistant, given)
     assert "three" not in str(caught.value)
     # What was written is kept, and the thread is free.
-    (run,) = assistant.engine.runs.list(thread.id)
+    (run,) = engine_of(assistant).runs.list(thread.id)
     assert run.status == "completed"
-    assert "three" in next(iter(assistant.engine.messages.list(thread.id))).text
+    assert "three" in next(iter(engine_of(assistant).messages.list(thread.id))).text
 
 
 async def test_an_answer_that_is_no_json_is_an_error(
@@ -227,7 +230,7 @@ async def test_a_broken_answer_is_tried_again_on_its_thread(
     )
     (message,) = await ask(stubborn, "1 + 2?")
     assert message.parsed == Sum(value=3)
-    assert len(list(assistant.engine.runs.list(message.thread_id))) == 2
+    assert len(list(engine_of(assistant).runs.list(message.thread_id))) == 2
 
 
 async def test_a_parser_reads_a_structured_answer(

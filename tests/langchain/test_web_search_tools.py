@@ -10,10 +10,13 @@ import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 from tests.langchain.conftest import Ask, MakeAssistant
+from tests.langchain.places import engine_of
 
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 from langchain_assistants.testing.web_search import ScriptedWebSearch
 from langchain_assistants.tools import WebSearchTool
+
+pytestmark = pytest.mark.embedded_only("one tool is as another to a backend")
 
 ADA = {"title": "Ada", "url": "https://ada.example/", "snippet": "Born in 1815."}
 
@@ -46,7 +49,7 @@ async def test_an_assistant_answers_from_what_it_finds(
     (message,) = await ask(assistant, "When was Ada born?")
     assert message.text == "In 1815."
     assert json.loads(str(seen(model).content)) == seen(model).artifact == [ADA]
-    steps = assistant.engine.steps.list(message.run_id)
+    steps = engine_of(assistant).steps.list(message.run_id)
     (made,) = (c for s in steps for c in getattr(s.step_details, "tool_calls", ()))
     assert json.loads(made.function.output) == [ADA]
     assert json.loads(made.function.arguments) == {"query": "Ada"}
@@ -65,7 +68,7 @@ async def test_the_model_sees_a_blocked_search_and_the_thread_goes_on(
     assert first.text == "I could not search."
     assert seen(model).status == "error"
     assert "refused" in str(seen(model).content)
-    assert assistant.engine.runs.retrieve(first.run_id).status == "completed"
+    assert engine_of(assistant).runs.retrieve(first.run_id).status == "completed"
     web.failure = None
     again = {"content": "Try again.", "thread_id": first.thread_id}
     (second,) = await ask(assistant, again)

@@ -35,7 +35,7 @@ class Servers:
         self.running.append((server, thread))
         return server.url
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Stop whatever still serves."""
         for server, thread in self.running:
             if thread.is_alive():
@@ -50,7 +50,7 @@ def servers(engine_factory: object) -> Iterator[Servers]:
     """Servers on loopback; they stop before their engines are closed."""
     servers = Servers()
     yield servers
-    servers.stop()
+    servers.close()
 
 
 @pytest.fixture

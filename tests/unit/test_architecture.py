@@ -33,14 +33,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "actions": BASE,
     "structured_output": BASE,
     "run_input": BASE | {"structured_output"},
-    "notes": ENGINE,
-    "creation": ENGINE | {"run_input", "structured_output"},
+    "backends": ENGINE,
+    "notes": ENGINE | {"backends"},
+    "creation": ENGINE | {"backends", "run_input", "structured_output"},
     "assistant": ENGINE
-    | {"actions", "creation", "notes", "outer_graph", "run_input", "structured_output"},
-    "compat": ENGINE | {"actions", "assistant", "run_input"},
+    | {
+        "actions",
+        "backends",
+        "creation",
+        "notes",
+        "outer_graph",
+        "run_input",
+        "structured_output",
+    },
+    "compat": ENGINE | {"actions", "assistant", "backends", "run_input"},
     "notebook": BASE,
     "outer_graph": BASE,
-    "graph": ENGINE | {"actions", "assistant", "outer_graph", "run_input", "storage"},
+    "graph": ENGINE | {"actions", "assistant", "backends", "outer_graph", "run_input"},
     "importers": ENGINE,
     "scale": ENGINE | {"storage"},
     "server": ENGINE | {"__init__"},
@@ -60,7 +69,7 @@ ONLY_IN = {
     "e2b": {"interpreters"},
     "e2b_code_interpreter": {"interpreters"},
     "fastapi": {"in_process", "server"},
-    "openai": {"assistant", "compat", "in_process", "server"},
+    "openai": {"backends", "in_process", "server"},
     "procrastinate": {"scale"},
     "prometheus_client": {"server"},
     "psycopg": {"retrieval", "scale", "storage"},
@@ -134,13 +143,29 @@ def test_a_third_party_package_stays_in_its_layers() -> None:
     assert strays == []
 
 
+def loaded_by(program: str) -> set[str]:
+    """Return the modules that a program has loaded in the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
 def test_importing_the_package_is_light() -> None:
-    program = "import sys, langchain_assistants; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = loaded_by("import langchain_assistants")
     assert "langchain_assistants" in loaded
     assert HEAVY_IMPORTS.isdisjoint(loaded)
+
+
+def test_what_runs_on_an_engine_loads_no_client_of_a_server() -> None:
+    loaded = loaded_by(
+        "from langchain_assistants import AssistantRunnable, create_assistant_graph"
+    )
+    assert "langchain_assistants.backends.embedded" in loaded
+    assert loaded.isdisjoint({"openai", "langchain_assistants.backends.wire"})
 
 
 def test_the_public_names_are_few_and_sorted() -> None:

@@ -215,8 +215,7 @@ class Conductor:
         tools: Implementations | None = None,
         task: str | None = None,
     ) -> Execution:
-        """Submit tool outputs and execute the run here to its next stop."""
-        await self.look(run_id, tenant)
+        """Submit outputs for a run one has looked at; execute it to its next stop."""
         submission = await self._submit(
             run_id, tenant, outputs, log, claimed=True, task=task
         )
@@ -234,8 +233,8 @@ class Conductor:
         """Complete a run with its outputs; the model is not asked again.
 
         For a graph that goes elsewhere after the tools: a hand-over, a direct return.
+        One has looked at the run before.
         """
-        await self.look(run_id, tenant)
         now = self.workplace.clock()
         row = await self.workplace.database.write(
             finish(run_id, tenant, outputs, self.ownership.claim(), now, task)

@@ -47,6 +47,11 @@ class Portal:
     def _is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on the portal's own loop."""
+        return threading.current_thread() is self._thread
+
     def _opened(self) -> BlockingPortal:
         if os.getpid() != self._process:
             raise ConfigurationError(
@@ -111,7 +116,7 @@ class Portal:
         Raises:
             ConfigurationError: Called from the portal's own loop.
         """
-        if threading.current_thread() is self._thread:
+        if self.is_current:
             raise ConfigurationError(
                 "A synchronous method was called on the engine's own event loop, where "
                 "it would wait for itself; await its async twin instead (`acreate` for "
@@ -151,7 +156,7 @@ class Portal:
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
-        if threading.current_thread() is self._thread:
+        if self.is_current:
             begin()
             return
         try:
@@ -174,7 +179,7 @@ class Portal:
             portal, self._portal = self._portal, None
         if portal is None or self._thread is None or not self._is_alive:
             return
-        if threading.current_thread() is self._thread:
+        if self.is_current:
             raise ConfigurationError(
                 "The engine cannot be closed from its own event loop."
             )

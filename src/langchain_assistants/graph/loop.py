@@ -27,7 +27,6 @@ from langgraph.types import Checkpointer, Command, Send
 from typing_extensions import TypedDict
 
 from langchain_assistants.assistant import AssistantRunnable
-from langchain_assistants.engine.default import default_engine
 from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.engine.portal import Portal
 from langchain_assistants.engine.toolset import ToolLike
@@ -143,8 +142,8 @@ def create_assistant_graph(
     the thread.
 
     Args:
-        assistant: An id, an Assistant, or an AssistantRunnable with its engine and
-            its `run_tools`.
+        assistant: An id, an Assistant, or an AssistantRunnable with its engine, or its
+            client, and its `run_tools`.
         tools: LangChain tools and functions to execute. Those that the assistant does
             not name are offered to the model as well.
         engine: The engine of the assistant; None: the default engine.
@@ -180,16 +179,16 @@ def create_assistant_graph(
         >>> engine.close()
     """
     bound = _bound(assistant, engine)
-    chosen = bound.engine or default_engine()
+    backend = bound.backend
     given = [*bound.run_tools, *(tools or ())]
-    implementations = chosen.implementations(given)
+    implementations = backend.tool_box.implementations(given)
     asked = _asked(interrupt_before_tools, implementations.names)
     node = AssistantNode(
-        bound, chosen, implementations, waits_for_people=asked is not None
+        bound, backend, implementations, waits_for_people=asked is not None
     )
-    fails = chosen.settings.tool_errors == "fail"
+    fails = backend.settings.tool_errors == "fail"
     tool_node = CallNode(
-        [_both_ways(tool, chosen.portal) for tool in implementations.tools],
+        [_both_ways(tool, backend.portal) for tool in implementations.tools],
         handle_tool_errors=False if fails else _told,
         wrap_tool_call=_wrapped,
         awrap_tool_call=_awrapped,
@@ -223,13 +222,14 @@ def _bound(
 ) -> AssistantRunnable:
     """Return the assistant with its engine, as a runnable."""
     if isinstance(assistant, AssistantRunnable):
-        if engine is not None and assistant.engine not in (None, engine):
-            raise ConfigurationError(
-                "The AssistantRunnable belongs to another engine than engine=; leave "
-                "engine= out, or pass the assistant's id."
-            )
         if engine is None or assistant.engine is engine:
             return assistant
+        clients = (assistant.client, assistant.async_client)
+        if assistant.engine is not None or clients != (None, None):
+            raise ConfigurationError(
+                "The AssistantRunnable belongs to another engine than engine=, or to a "
+                "server; leave engine= out, or pass the assistant's id."
+            )
         return assistant.model_copy(update={"engine": engine})
     assistant_id = assistant.id if isinstance(assistant, Assistant) else assistant
     check_id(assistant_id, "assistant", "asst_")

@@ -11,11 +11,9 @@ from langchain_core.runnables.config import ensure_config
 from langgraph.types import Command
 
 from langchain_assistants.assistant import AssistantRunnable
-from langchain_assistants.engine.engine import AssistantsEngine
+from langchain_assistants.backends import Backend, CallContext, RunOrder, SubmitOrder
 from langchain_assistants.engine.executor import Execution
 from langchain_assistants.engine.graph_tasks import GraphTask
-from langchain_assistants.engine.run_creation import RunRequest
-from langchain_assistants.engine.threads import NewThread
 from langchain_assistants.engine.toolset import Implementations
 from langchain_assistants.errors import ActiveRunError, run_error
 from langchain_assistants.graph.messages import (
@@ -27,8 +25,7 @@ from langchain_assistants.graph.messages import (
 from langchain_assistants.graph.tokens import TokenStream, without_streams
 from langchain_assistants.outer_graph import OuterTask, ask_people
 from langchain_assistants.run_input import to_wire_tool
-from langchain_assistants.storage.database import Row, from_json
-from langchain_assistants.types.runs import RunCreate
+from langchain_assistants.types.runs import Run, RunCreate
 from langchain_assistants.types.threads import ThreadCreate
 from langchain_assistants.types.validation import check_id, validate
 
@@ -49,7 +46,7 @@ class AssistantNode(Runnable[Any, Any]):
 
     Args:
         assistant: The assistant, and what its runs are asked for.
-        engine: Its engine.
+        backend: Who runs its runs.
         tools: What the graph executes.
         waits_for_people: Whether runs wait for a person's decision.
     """
@@ -57,14 +54,14 @@ class AssistantNode(Runnable[Any, Any]):
     def __init__(
         self,
         assistant: AssistantRunnable,
-        engine: AssistantsEngine,
+        backend: Backend,
         tools: Implementations,
         *,
         waits_for_people: bool,
     ) -> None:
         """Prepare what every run of the graph has in common."""
         self._assistant = assistant
-        self._engine = engine
+        self.backend = backend
         self._tools = tools
         self._entries = [to_wire_tool(tool) for tool in tools.tools]
         self._body: dict[str, Any] = {"assistant_id": assistant.assistant_id}
@@ -76,8 +73,8 @@ class AssistantNode(Runnable[Any, Any]):
     def invoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Any:
-        """Run the assistant on the engine's loop; see `ainvoke`."""
-        return self._engine.portal.call(lambda: self._advance(input, config))
+        """Run the assistant on the backend's loop; see `ainvoke`."""
+        return self.backend.portal.call(lambda: self._advance(input, config))
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
@@ -108,26 +105,20 @@ class AssistantNode(Runnable[Any, Any]):
             return await step.start(keep=True)  # a tool may have spoken, in this turn
         return await step.go_on(submitted)
 
-    # What a step asks of the engine.
+    # What all steps have in common.
 
-    async def run(self, step: _Step, request: RunRequest) -> Execution:
-        """Start a run, or find the one that the task has started."""
-        return await self._engine.conductor.run(
-            request, log=step.log, config=step.inner_config
-        )
-
-    def request(self, step: _Step, **given: Any) -> RunRequest:
-        """Return a request for a run with this assistant, its tools and options."""
-        body = {**self._body, **given.pop("body", {})}
-        return RunRequest(
-            self._engine.threads.tenant,
-            given.pop("thread"),
-            validate(RunCreate, body),
+    def order(
+        self, thread: str | Mapping[str, Any], body: Mapping[str, Any], **given: Any
+    ) -> RunOrder:
+        """Return an order of a run with this assistant, its tools and options."""
+        return RunOrder(
+            thread,
+            body=validate(RunCreate, {**self._body, **body}),
             tools=self._entries,
-            **given,
+            **{"messages": (), "left": {}, **given},
         )
 
-    def thread(self, step: _Step) -> str | NewThread:
+    def thread(self, step: _Step) -> str | Mapping[str, Any]:
         """Return the thread that state and configuration lead to."""
         named = step.state.get("thread_id") or step.task.thread_id
         call_id = step.config["configurable"].get(TOOL_CALL)
@@ -136,12 +127,7 @@ class AssistantNode(Runnable[Any, Any]):
         elif named is not None and named.startswith("thread_"):
             check_id(named, "thread_id", "thread_")
             return named
-        return self._engine.threads.new(validate(ThreadCreate, {"key": named}))
-
-    @property
-    def engine(self) -> AssistantsEngine:
-        """The engine of the assistant."""
-        return self._engine
+        return validate(ThreadCreate, {"key": named})
 
 
 class _Step:
@@ -158,10 +144,10 @@ class _Step:
         self.state = state
         self.config = config
         self.task = task
-        self.inner_config = without_streams(config)
-        self.log = TokenStream.of(config)
-        self._conductor = node.engine.conductor
-        self._tenant = node.engine.threads.tenant
+        self._backend = node.backend
+        self._context = CallContext(
+            TokenStream.of(config), without_streams(config), None
+        )
 
     async def start(self, *, keep: bool = False) -> Any:
         """Start a run on the messages that the thread has not got yet.
@@ -176,16 +162,16 @@ class _Step:
             own_state=not self.task.nested,
         )
         body = {"additional_instructions": given.instructions}
-        request = self.node.request(
-            self,
-            thread=self.node.thread(self),
-            body=body if given.instructions else {},
+        order = self.node.order(
+            self.node.thread(self),
+            body if given.instructions else {},
             messages=given.bodies,
             source_ids=given.source_ids,
             left=self._left(),
             task=self._graph_task(state.get("run_id")),
         )
-        execution = await self._decided(await self.node.run(self, request))
+        execution = await self._backend.run(order, self._context)
+        execution = await self._decided(execution)
         earlier = () if keep else given.earlier
         removed = [RemoveMessage(id=message_id) for message_id in earlier]
         return self._update(execution, removed)
@@ -194,51 +180,47 @@ class _Step:
         """Submit the outputs of the run's calls, or find out that it was done."""
         run_id = self.state["run_id"]
         handover = self.state.get("handover") or ()
-        row = await self._conductor.look(run_id, self._tenant)
-        if row["graph_task"] == self._task_id:
-            request = self._replayed(row)
-            execution = await self.node.run(self, request)
-        elif _waits_for(row, outputs):
-            given = [{"tool_call_id": i, "output": o} for i, o in outputs.items()]
+        run, task_id = await self._backend.look(run_id, self.state["thread_id"])
+        if _waits_for(run, outputs):
+            order = self._submission(run, outputs)
             if handover:
-                execution = await self._conductor.finish(
-                    run_id, self._tenant, given, task=self._task_id
-                )
+                execution = await self._backend.finish(order)
             else:
-                execution = await self._conductor.resume(
-                    run_id,
-                    self._tenant,
-                    given,
-                    log=self.log,
-                    config=self.inner_config,
-                    task=self._task_id,
-                )
-        elif row["status"] in ("queued", "in_progress", "cancelling"):
-            raise ActiveRunError(row["thread_id"], run_id)
-        elif row["status"] in _WITHOUT_ANSWER:
-            raise run_error(await self.node.engine.runs.aretrieve(run_id))
+                execution = await self._backend.submit(order, self._context)
+        elif task_id == self._task_id:
+            execution = await self._backend.run(self._replayed(run), self._context)
+        elif run.status in ("queued", "in_progress", "cancelling"):
+            raise ActiveRunError(run.thread_id, run_id)
+        elif run.status in _WITHOUT_ANSWER:
+            raise run_error(self._backend.bound(run))
         else:
-            request = self._replayed(row, outputs)
-            execution = await self.node.run(self, request)
+            replay = self._replayed(run, outputs)
+            execution = await self._backend.run(replay, self._context)
         update = self._update(await self._decided(execution), [])
         return self._handed_over(update, handover) if handover else update
 
     async def close(self, outputs: Mapping[str, str]) -> None:
         """Complete the run with its outputs: somebody has spoken since its calls."""
-        run_id = self.state["run_id"]
-        row = await self._conductor.look(run_id, self._tenant)
-        if _waits_for(row, outputs):
-            given = [{"tool_call_id": i, "output": o} for i, o in outputs.items()]
-            await self._conductor.finish(run_id, self._tenant, given)
+        state = self.state
+        run, _ = await self._backend.look(state["run_id"], state["thread_id"])
+        if _waits_for(run, outputs):
+            await self._backend.finish(
+                self._submission(run, outputs)._replace(task_id=None)
+            )
 
-    def _left(self) -> frozenset[str]:
+    def _submission(self, run: Run, outputs: Mapping[str, str]) -> SubmitOrder:
+        given = [{"tool_call_id": i, "output": o} for i, o in outputs.items()]
+        return SubmitOrder(run.id, run.thread_id, given, task_id=self._task_id)
+
+    def _left(self) -> Mapping[str, str]:
         """Return the run that nobody can go on with.
 
         New input in place of an answer to an interrupt, or of outputs: LangGraph has
         dropped what was pending, so the run of the state makes room.
         """
-        waits = self.state.get("status") == "requires_action"
-        return frozenset([self.state["run_id"]]) if waits else frozenset()
+        state = self.state
+        waits = state.get("status") == "requires_action"
+        return {state["thread_id"]: state["run_id"]} if waits else {}
 
     @property
     def _task_id(self) -> str:
@@ -256,27 +238,16 @@ class _Step:
             root_checkpoint=task.root_checkpoint,
         )
 
-    def _replayed(
-        self, row: Row, outputs: Mapping[str, str] | None = None
-    ) -> RunRequest:
-        """Return a request for a run after the tools of one that has gone on since."""
-        return self.node.request(
-            self,
-            thread=row["thread_id"],
-            task=self._graph_task(row["id"]),
-            outputs=outputs,
-        )
+    def _replayed(self, run: Run, outputs: Mapping[str, str] | None = None) -> RunOrder:
+        """Return an order of a run after the tools of one that has gone on since."""
+        task = self._graph_task(run.id)
+        return self.node.order(run.thread_id, {}, task=task, outputs=outputs)
 
     async def _decided(self, execution: Execution) -> Execution:
         """Ask the outer graph's people what the run's middleware asks."""
         while (given := ask_people(execution.run, self.task)) is not None:
-            execution = await self._conductor.resume(
-                execution.run.id,
-                self._tenant,
-                given,
-                log=self.log,
-                config=self.inner_config,
-            )
+            order = SubmitOrder(execution.run.id, execution.run.thread_id, given)
+            execution = await self._backend.submit(order, self._context)
         return execution
 
     def _update(self, execution: Execution, removed: Sequence[Any]) -> dict[str, Any]:
@@ -286,7 +257,7 @@ class _Step:
         known = {message.id for message in self.state.get("messages") or ()}
         usage = run.usage
         if not self.task.resumable and (left := self.config["configurable"].get(LEFT)):
-            left.note(self.node.engine, run)
+            left.note(self._backend, run)
         return {
             "messages": [*removed, *answers(execution, known)],
             "thread_id": run.thread_id,
@@ -308,8 +279,9 @@ class _Step:
         return [own, *commands] if commands else own
 
 
-def _waits_for(row: Row, outputs: Mapping[str, str]) -> bool:
-    if row["status"] != "requires_action":
+def _waits_for(run: Run, outputs: Mapping[str, str]) -> bool:
+    action = run.required_action
+    if action is None or action.approval or action.submit_tool_outputs is None:
         return False
-    open_calls: Mapping[str, str] = from_json(row["required_action"])["interrupts"]
-    return open_calls.keys() == outputs.keys()
+    calls = action.submit_tool_outputs.tool_calls
+    return {made.id for made in calls} == outputs.keys()
