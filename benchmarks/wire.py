@@ -10,15 +10,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from openai import AsyncOpenAI, OpenAI
 
-from benchmarks.assistants import Assistants
+from benchmarks.assistants import Assistants, ask
 from benchmarks.first_token import bare_tokens, wait_for_first
 from benchmarks.measure import Act, Effort, Timer, interleaved, sampled
 from benchmarks.rows import Budget, Row
-from benchmarks.scenario import FINDING, QUESTION, check_answer, look_up
+from benchmarks.scenario import INSTRUCTIONS, QUESTION, check_answer, look_up
 from benchmarks.served import BRISK, CALLER, INSTANT, STEADY, model_called, served
+from langchain_assistants import AssistantRunnable
 
 _STREAMS = 50
 _ASKED: list[Any] = [{"role": "user", "content": QUESTION}]
@@ -111,20 +111,19 @@ def _gaps(effort: Effort, client: OpenAI) -> Row:
 
 
 def _turn(effort: Effort, folder: Path, client: OpenAI) -> Row:
-    model = model_called(CALLER)
-    assistant_id = _assistant(client, CALLER, tools=[convert_to_openai_tool(look_up)])
-    with Assistants(folder / "turn.db", model, [look_up]) as ours:
-        turns: dict[str, Act] = {
-            "ours": ours.turn,
-            "wire": partial(_tool_turn, client, assistant_id),
-        }
+    """Compare a runnable of a server with one of an engine in the process."""
+    agent = AssistantRunnable.create_assistant(
+        "Tutor", INSTRUCTIONS, [look_up], CALLER, client=client, run_tools=True
+    )
+    with Assistants(folder / "turn.db", model_called(CALLER), [look_up]) as ours:
+        turns: dict[str, Act] = {"ours": ours.turn, "wire": partial(ask, agent)}
         times = interleaved(turns, rounds=effort.of(full=50, short=10))
     return _row(
         "fresh turn over HTTP, one tool call, a model of 20 ms",
         times["wire"].median,
         "ms",
         times["ours"].median,
-        "invoke, no HTTP",
+        "an engine in the process",
         Budget(60, "value"),
     )
 
@@ -149,8 +148,8 @@ def _losses(url: str) -> Row:
     )
 
 
-def _assistant(client: OpenAI, model: str, **fields: Any) -> str:
-    return client.beta.assistants.create(model=model, **fields).id
+def _assistant(client: OpenAI, model: str) -> str:
+    return client.beta.assistants.create(model=model).id
 
 
 def _tokens_of(client: OpenAI, model: str) -> Callable[[], Iterator[str]]:
@@ -170,23 +169,6 @@ def _texts(events: Iterable[Any]) -> Iterator[str]:
     for event in events:
         if event.event == "thread.message.delta":
             yield event.data.delta.content[0].text.value
-
-
-def _tool_turn(client: OpenAI, assistant_id: str) -> None:
-    """Ask the question in a new thread, answer the call, and read both streams."""
-    threads = client.beta.threads
-    *_, paused = threads.create_and_run(
-        assistant_id=assistant_id, thread={"messages": _ASKED}, stream=True
-    )
-    run = paused.data
-    outputs: list[Any] = [
-        {"tool_call_id": call.id, "output": FINDING}
-        for call in run.required_action.submit_tool_outputs.tool_calls
-    ]
-    events = threads.runs.submit_tool_outputs(
-        run.id, thread_id=run.thread_id, tool_outputs=outputs, stream=True
-    )
-    check_answer("".join(_texts(events)))
 
 
 def _widest_gap(tokens: Callable[[], Iterator[str]]) -> float:
