@@ -21,6 +21,7 @@ from benchmarks import (
     startup,
     tools,
     turns,
+    wire,
 )
 from benchmarks.measure import Effort
 from benchmarks.rows import Row
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "startup": startup.rows,
     "first_token": first_token.rows,
     "ingestion": ingestion.rows,
+    "wire": wire.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 README = Path(__file__).parents[1] / "README.md"

@@ -90,7 +90,7 @@ class Assistants:
 
     def turn(self, thread_id: str | None = None) -> None:
         """Ask the question, by default in a new thread."""
-        _check(self.agent.invoke(_question(thread_id)))
+        ask(self.agent, thread_id)
 
     async def async_turn(self) -> None:
         """Ask the question in a new thread."""
@@ -156,6 +156,11 @@ def _copy_rows(
         "WHERE thread_id = :thread_id",
         {"copies": copies, "thread_id": thread_id},
     )
+
+
+def ask(agent: AssistantRunnable, thread_id: str | None = None) -> None:
+    """Ask a runnable the question, by default in a new thread; check its answer."""
+    _check(agent.invoke(_question(thread_id)))
 
 
 def _question(thread_id: str | None = None) -> dict[str, Any]:

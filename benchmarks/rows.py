@@ -14,6 +14,7 @@ Unit = Literal[
     "chunks/s",
     "commits",
     "statements",
+    "events",
     "%",
     "nDCG@10",
 ]
@@ -25,6 +26,7 @@ _DIGITS: dict[Unit, int] = {
     "chunks/s": 0,
     "commits": 1,
     "statements": 1,
+    "events": 0,
     "%": 1,
     "nDCG@10": 3,
 }
