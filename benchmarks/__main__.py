@@ -25,7 +25,7 @@ from benchmarks import (
 )
 from benchmarks.measure import Effort
 from benchmarks.rows import Row
-from benchmarks.table import NotUpdated, machine, save, show, update_readme
+from benchmarks.table import NotUpdated, machine, save, show, update_documents
 
 BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "turns": turns.rows,
@@ -42,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
 }
 RESULTS = Path(__file__).parent / "results.json"
 README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     console = Console()
     if options.update_readme:
-        return _update_readme(console)
+        return _update_documents(console)
     names = options.only or list(BENCHMARKS)
     on = machine()
     rows = list(_measured(names, Effort(short=options.short), console))
@@ -69,13 +70,13 @@ def _measured(names: Sequence[str], effort: Effort, console: Console) -> Iterato
             yield from BENCHMARKS[name](effort, Path(folder))
 
 
-def _update_readme(console: Console) -> int:
+def _update_documents(console: Console) -> int:
     try:
-        update_readme(README, RESULTS)
+        update_documents(README, PAGE, RESULTS)
     except NotUpdated as reason:
         console.print(str(reason))
         return 1
-    console.print(f"{README.name} holds the table of {RESULTS.name}.")
+    console.print(f"{README.name} and {PAGE.name} tell of {RESULTS.name}.")
     return 0
 
 
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--update-readme",
         action="store_true",
-        help="measure nothing: write the last complete run's table into the README",
+        help="measure nothing: write the last complete run into README and docs",
     )
     return parser
 

@@ -59,7 +59,8 @@ class Row:
         baseline: The same of the other side, from the same run.
         versus: What the other side is.
         budget: None reports only.
-        headline: Whether the README shows it; it shows each row that has a budget.
+        headline: Whether the README shows it besides each benchmark's first row that
+            has a budget.
     """
 
     benchmark: str

@@ -1,4 +1,4 @@
-"""How results are shown and kept: a table on screen, JSON, the README's table."""
+"""How results are shown and kept: on screen, as JSON, in the documentation."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from benchmarks.rows import Budget, Row
 HEADINGS = ("What", "langchain-assistants", "Baseline", "Ratio", "Budget", "Verdict")
 BEGIN = "<!-- benchmarks:begin -->"
 END = "<!-- benchmarks:end -->"
+_PAGE = "docs/benchmarks.md"
 
 _PACKAGES = ("langchain", "langchain-core", "langgraph", "langgraph-checkpoint-sqlite")
 _STYLES = {"ok": "green", "MISSED": "bold red", "": ""}
 
 
 class NotUpdated(Exception):
-    """Report why the README's table was left as it is."""
+    """Report why the documentation was left as it is."""
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
@@ -84,11 +85,16 @@ def save(
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
-def update_readme(readme: Path, results: Path) -> None:
-    """Write the table of a full run between the README's two markers.
+def update_documents(readme: Path, page: Path, results: Path) -> None:
+    """Write the tables of a full run between the two markers of each document.
+
+    Args:
+        readme: Gets the rows that stand for each benchmark.
+        page: Gets all rows.
+        results: The full run.
 
     Raises:
-        NotUpdated: There is no full run, or the README has not got the markers.
+        NotUpdated: There is no full run, or a document has not got the markers.
     """
     if not results.exists():
         msg = f"There is no {results.name}; run `python -m benchmarks` first."
@@ -97,29 +103,49 @@ def update_readme(readme: Path, results: Path) -> None:
     if not run["complete"]:
         msg = f"{results.name} is of a part of the benchmarks or of a short run."
         raise NotUpdated(msg)
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    before, begin, rest = text.partition(BEGIN)
+    rows = [_row(entry) for entry in run["rows"]]
+    kept = sum(row.met is True for row in rows)
+    judged = sum(row.met is not None for row in rows)
+    told = f"{kept} of {judged} budgets are kept; [every row]({_PAGE}), on one machine."
+    _write_between(readme, f"{markdown(headlines(rows))}\n\n{told}")
+    _write_between(page, f"{markdown(rows)}\n\n{_note(run['machine'])}")
+
+
+def _write_between(document: Path, text: str) -> None:
+    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        msg = f"{readme.name} needs the lines {BEGIN} and {END}."
+        msg = f"{document.name} needs the lines {BEGIN} and {END}."
         raise NotUpdated(msg)
-    table = markdown([_row(entry) for entry in run["rows"]], run["machine"])
-    readme.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
-def markdown(rows: Iterable[Row], on: dict[str, Any]) -> str:
-    """Return the rows that are meant for the README as a Markdown table."""
-    lines = [
-        "| " + " | ".join(HEADINGS) + " |",
-        "|---|--:|--:|--:|--:|---|",
-        *(
-            "| " + " | ".join(row.cells()) + " |"
-            for row in rows
-            if row.budget or row.headline
-        ),
-    ]
+def headlines(rows: Iterable[Row]) -> list[Row]:
+    """Return the first row of each benchmark that has a budget, and those marked."""
+    seen: set[str] = set()
+    chosen = []
+    for row in rows:
+        if row.headline or (row.budget and row.benchmark not in seen):
+            chosen.append(row)
+        if row.budget:
+            seen.add(row.benchmark)
+    return chosen
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """Return rows as a Markdown table."""
+    return "\n".join(
+        [
+            "| " + " | ".join(HEADINGS) + " |",
+            "|---|--:|--:|--:|--:|---|",
+            *("| " + " | ".join(row.cells()) + " |" for row in rows),
+        ]
+    )
+
+
+def _note(on: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {on[name]}" for name in _PACKAGES)
-    note = (
+    return (
         f"Medians (of cold processes the best) of one interleaved run on {on['date']}: "
         f"{on['cores']} cores, load {on['load']} at its start, "
         f"Python {on['python']}, SQLite {on['sqlite']}, {packages}. "
@@ -127,7 +153,6 @@ def markdown(rows: Iterable[Row], on: dict[str, Any]) -> str:
         "only; `make bench` repeats it. "
         f"{LEGEND}"
     )
-    return "\n".join([*lines, "", note])
 
 
 def _row(entry: dict[str, Any]) -> Row:
