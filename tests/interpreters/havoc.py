@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tests.interpreters.breakage import STUBBORN, SURVIVED
+from tests.interpreters.breakage import SURVIVED
 from tests.interpreters.scene import HELD, Scene, left_over, loses, survives
 
 from langchain_assistants.errors import InterpreterError
@@ -62,6 +62,12 @@ try:
     while True: threading.Thread(target=hold.wait, daemon=True).start()
 except RuntimeError:
     assert threading.active_count() < 64
+"""
+_STUBBORN_FROM_HERE = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print(1)
+while True: pass
 """
 _DAEMON = """
 import os, signal
@@ -257,7 +263,7 @@ async def uploads_through_links(scene: Scene) -> str:
             timeout=60,
         )
         await session.upload("file", b"new")
-        for name in ("folder/secret", "root/tmp/x", "../x", "/tmp/x", "taken"):
+        for name in ("folder/secret", "root/var/x", "../x", "/var/x", "taken"):
             try:
                 await session.upload(name, b"new")
             except InterpreterError:
@@ -296,7 +302,7 @@ async def a_caller_that_goes_away_from_stubborn_code(scene: Scene) -> str:
 
     try:
         running = asyncio.create_task(
-            session.run(f"print(1)\n{STUBBORN}", timeout=60, on_event=on_event)
+            session.run(_STUBBORN_FROM_HERE, timeout=60, on_event=on_event)
         )
         await begun.wait()
         running.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import tempfile
@@ -92,6 +93,18 @@ class Keeper:
         """Bring the pool to its size."""
         return self._warden.ask(self._refill)
 
+    async def warm(self) -> None:
+        """Bring the pool to its size and wait until all in it can take orders."""
+        await asyncio.wrap_future(self.refill())
+        for _ in range(self._pool_size):
+            try:
+                lodging = self._idle.popleft()
+            except IndexError:  # somebody was glad to have it sooner
+                return
+            if lodging.worker is not None:
+                await lodging.worker.ready()
+            self._idle.append(lodging)
+
     def kill_worker(self, lodging: Lodging) -> Future[None]:
         """Kill a lodging's worker; whoever waits for its events is told."""
 
@@ -105,9 +118,10 @@ class Keeper:
         """Drop a lodging's worker, which nobody waits for, and all that it started."""
         return self._warden.ask(lambda: _stop(lodging, patience))
 
-    def clear(self, lodging: Lodging) -> Future[None]:
+    async def clear(self, lodging: Lodging) -> None:
         """Take a lodging back: its processes, its files and its user."""
-        return self._warden.ask(lambda: self._clear(lodging))
+        await asyncio.wrap_future(self._warden.ask(lambda: _stop(lodging)))
+        await asyncio.to_thread(self._clear, lodging)  # many files take long
 
     def close(self) -> Future[None]:
         """Take everything back; whoever comes then starts anew."""
@@ -165,7 +179,7 @@ class Keeper:
         lodging.folder.delete()
         if lodging.user is not None:
             lodging.user.release()
-        if lodging in self._lodgings:
+        with suppress(ValueError):  # it was cleared from elsewhere at the same time
             self._lodgings.remove(lodging)
 
 

@@ -110,6 +110,15 @@ class LocalInterpreter:
         thread.join()
         return problems
 
+    async def warm(self) -> None:
+        """Choose the jail and fill the pool, so that the first session starts at once.
+
+        Raises:
+            ConfigurationError: There is no jail that holds.
+        """
+        keeper = await self._ready()
+        await keeper.warm()
+
     async def aclose(self) -> None:
         """End all sessions and idle workers, and delete their files."""
         from langchain_assistants.interpreters.local.session import LocalSession
