@@ -169,10 +169,12 @@ class LocalInterpreter:
         return [jail for jail in jails if self._wanted in ("auto", jail.name)]
 
     async def _tried(self, jail: Jail) -> tuple[Keeper, str | None]:
+        from langchain_assistants.interpreters.local import runtime
         from langchain_assistants.interpreters.local.keeper import Keeper
         from langchain_assistants.interpreters.local.self_test import weaknesses
         from langchain_assistants.interpreters.local.session import LocalSession
 
+        runtime.compile_inside()
         keeper = Keeper(jail, self._limits, pool_size=self._pool_size)
 
         async def this() -> Keeper:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import site
 import sys
@@ -83,6 +84,11 @@ def program() -> list[str]:
     """Return the command of the jail's process, without its arguments."""
     # -S: `site` would run the hooks of the host's packages, and add its projects.
     return [executable(), "-I", "-S", "-B", str(INSIDE / "__main__.py")]
+
+
+def compile_inside() -> None:
+    """Compile what runs in the jail, which itself can write nothing there."""
+    compileall.compile_dir(INSIDE, quiet=2)
 
 
 def environment(data: str, temporary: str) -> dict[str, str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes long
+if TYPE_CHECKING:
+    from typing import Any
 
 display: Callable[..., None] = print
 """What shows a figure; the worker sets it."""

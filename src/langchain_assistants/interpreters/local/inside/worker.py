@@ -13,7 +13,6 @@ import traceback
 import types
 from json import loads
 from queue import SimpleQueue
-from typing import Any
 
 from . import figures
 from .alias import Alias
@@ -21,10 +20,12 @@ from .display import Display
 from .events import Events, Interrupts
 from .streams import Flusher, Pump, Stream
 
+TYPE_CHECKING = False  # as `typing` has it, whose import takes long
+if TYPE_CHECKING:
+    from typing import Any
+
 _REPEAT_SECONDS = 0.05
 _HERE = os.path.dirname(__file__)
-
-Request = dict[str, Any]
 
 
 def serve(*, requests: int, events: int, paths: list[str], alias: str | None) -> None:
@@ -53,7 +54,7 @@ class Worker:
         """Begin with an empty namespace."""
         self._events = events
         self._interrupts = interrupts
-        self._requests: SimpleQueue[Request] = SimpleQueue()
+        self._requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
         flusher = Flusher()
         self._streams = [
             Stream("stdout", 1, events, flusher),
