@@ -193,6 +193,8 @@ def _stop(lodging: Lodging, patience: float = 0.0) -> None:
 def _tidy(base: Path, lodgings: list[Lodging]) -> None:
     for lodging in lodgings:
         _stop(lodging)
+        if lodging.user is not None:
+            lodging.user.release()
     delete_tree(base)
 
 
