@@ -27,7 +27,7 @@ while True:
 _MANY = "import os\nfor n in range({n}): open(f'f{{n:05}}', 'w').close()"
 _DEEP = """
 import os
-for _ in range(1500):
+for _ in range(300):
     os.mkdir("d")
     os.chdir("d")
 import time; time.sleep(30)
@@ -77,6 +77,7 @@ if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.pause()
     os._exit(0)
+os.wait()
 """
 _SMUGGLED = """
 import os, socket
@@ -193,7 +194,7 @@ async def files_in_a_closed_folder(scene: Scene) -> str:
 
 @attack
 async def more_files_than_a_session_keeps(scene: Scene) -> str:
-    return await _losing(scene, _MANY.format(n=5_000) + "\nimport time; time.sleep(30)")
+    return await _losing(scene, _MANY.format(n=1_500) + "\nimport time; time.sleep(30)")
 
 
 @attack
