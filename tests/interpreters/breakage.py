@@ -37,6 +37,8 @@ _A_LIE = """
 import json, os
 for fd in range(3, 250):
     for line in ({"type": "done", "number": "x"}, {"type": "display", "text": {"a": 1}},
+                 {"type": "display", "text": dict.fromkeys("abc" * 9), "data": {}},
+                 {"type": "display", "text": {"a" * 999: ""}, "data": {}},
                  {"type": "display", "text": {}, "data": {"image/png": "no base64"}},
                  {"type": "stdout", "text": 5}, {"type": []}, {"type": "ready"}):
         try:

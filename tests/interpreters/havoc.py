@@ -25,6 +25,16 @@ while True:
     kept_open[-1].flush()
 """
 _MANY = "import os\nfor n in range({n}): open(f'f{{n:05}}', 'w').close()"
+_CLOSED = """
+import os, time
+os.mkdir("d")
+files = [open(f"d/{{n}}", "wb") for n in range(20)]
+os.chmod("d", {mode})
+for file in files:
+    file.write(bytes(900_000))
+    file.flush()
+time.sleep(30)
+"""
 _DEEP = """
 import os
 for _ in range(300):
@@ -184,12 +194,12 @@ async def files_without_a_name(scene: Scene) -> str:
 
 @attack
 async def files_in_a_closed_folder(scene: Scene) -> str:
-    return await _losing(
-        scene,
-        "import os\nos.mkdir('d')\nfiles = [open(f'd/{n}', 'wb') for n in range(20)]\n"
-        "os.chmod('d', 0)\nfor f in files: f.write(bytes(900_000)); f.flush()\n"
-        "import time; time.sleep(30)",
-    )
+    return await _losing(scene, _CLOSED.format(mode=0))
+
+
+@attack
+async def files_in_a_folder_without_a_way_in(scene: Scene) -> str:
+    return await _losing(scene, _CLOSED.format(mode=0o444))
 
 
 @attack

@@ -201,11 +201,13 @@ def test_what_a_killed_process_left_is_deleted_by_the_next(
     os.utime(old, (0, 0))
     new = tmp_path / "langchain-assistants-sessions-new"
     new.mkdir()
-    base = keeper._new_base()
+    base, lock = keeper._new_base()
     os.utime(base, (0, 0))
     assert sorted(tmp_path.iterdir()) == sorted([base, new])
-    keeper._new_base()
+    _, another = keeper._new_base()
     assert base.exists()
+    os.close(lock)
+    os.close(another)
 
 
 def test_a_user_is_given_to_one_session_at_a_time(

@@ -176,6 +176,14 @@ async def test_open_figures_are_shown_as_pictures(session: LocalSession) -> None
     assert result.stderr == ""
 
 
+async def test_figures_of_code_that_fails_are_shown_too(session: LocalSession) -> None:
+    result = await run(
+        session, "import matplotlib.pyplot as plt\nplt.plot([1, 2])\n1 / 0"
+    )
+    assert [type(event).__name__ for event in result.events] == ["Displayed", "Raised"]
+    assert await text(session, "plt.get_fignums()") == "[]"
+
+
 async def test_tables_have_more_than_one_form(session: LocalSession) -> None:
     result = await run(
         session,

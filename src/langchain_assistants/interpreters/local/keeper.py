@@ -64,7 +64,9 @@ class Keeper:
         self._idle: deque[Lodging] = deque()
         self._lodgings: list[Lodging] = []
         self._base: Path | None = None
-        self._tidied: weakref.finalize[[Path, list[Lodging]], Keeper] | None = None
+        self._tidied: (
+            weakref.finalize[[int, Path, int, list[Lodging]], Keeper] | None
+        ) = None
 
     def lodge(self, tenant: Tenant) -> Future[None]:
         """Give a tenant a lodging with a worker, unless it has one.
@@ -151,9 +153,11 @@ class Keeper:
 
     def _make(self) -> Lodging:
         if self._base is None:
-            self._base = _new_base()
+            self._base, lock = _new_base()
             # Also when the process ends, and nobody has closed the keeper.
-            self._tidied = weakref.finalize(self, _tidy, self._base, self._lodgings)
+            self._tidied = weakref.finalize(
+                self, _tidy, os.getpid(), self._base, lock, self._lodgings
+            )
         user = User() if os.geteuid() == 0 else None
         folder = SessionFolder(self._base, user.uid if user else None)
         lodging = Lodging(folder, user)
@@ -190,22 +194,26 @@ def _stop(lodging: Lodging, patience: float = 0.0) -> None:
         lodging.worker = None
 
 
-def _tidy(base: Path, lodgings: list[Lodging]) -> None:
+def _tidy(pid: int, base: Path, lock: int, lodgings: list[Lodging]) -> None:
+    if os.getpid() != pid:  # a fork ends: they are its parent's
+        return
     for lodging in lodgings:
         _stop(lodging)
         if lodging.user is not None:
             lodging.user.release()
     delete_tree(base)
+    os.close(lock)
 
 
-def _new_base() -> Path:
-    """Make a folder that says, by a lock, that its process lives."""
+def _new_base() -> tuple[Path, int]:
+    """Make a folder, and a descriptor whose lock says that its process lives."""
     _delete_stale_bases()
     base = Path(tempfile.mkdtemp(prefix=_PREFIX))
     # Users of sessions pass through; only names that are guessed lead anywhere.
     base.chmod(0o711)
-    fcntl.flock(os.open(base, AS_FOLDER), fcntl.LOCK_EX)
-    return base
+    lock = os.open(base, AS_FOLDER)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return base, lock
 
 
 def _delete_stale_bases() -> None:

@@ -6,7 +6,6 @@ import compileall
 import os
 import site
 import sys
-import sysconfig
 from functools import cache
 from pathlib import Path
 
@@ -55,12 +54,11 @@ def packages() -> tuple[str, ...]:
 @cache
 def readable() -> tuple[str, ...]:
     """Return what a session can read besides its own files; no path lies in another."""
-    libraries = Path(sysconfig.get_path("stdlib", vars=_base())).parent
     paths = [
         *(path for path in _SYSTEM if os.path.exists(path)),
         str(INSIDE),
         executable(),
-        os.path.realpath(libraries),
+        os.path.realpath(Path(os.__file__).parents[1]),  # the stdlib, libpython
         *packages(),
     ]
     return tuple(
@@ -103,11 +101,4 @@ def environment(data: str, temporary: str) -> dict[str, str]:
         "MPLCONFIGDIR": f"{temporary}/matplotlib",
         "PYTHONDONTWRITEBYTECODE": "1",
         **{f"{name}_NUM_THREADS": "1" for name in _THREADS},
-    }
-
-
-def _base() -> dict[str, str]:
-    return {
-        "installed_base": sys.base_prefix,
-        "installed_platbase": sys.base_exec_prefix,
     }

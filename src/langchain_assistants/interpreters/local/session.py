@@ -231,7 +231,13 @@ class LocalSession:
 
     async def _in_folder(self, act: Callable[[SessionFolder], T]) -> T:
         folder = (await self._lodged()).folder
-        return await asyncio.to_thread(act, folder)
+        try:
+            return await asyncio.to_thread(act, folder)
+        except OSError as error:
+            raise InterpreterError(
+                f"The files of session {folder.id} could not be reached "
+                f"({error.strerror}); try again."
+            ) from error
 
 
 def _closed(id: str | None) -> InterpreterError:

@@ -56,7 +56,8 @@ class Warden:
                     done.set_exception(error)
 
         with self._starting:
-            if self._thread is None:
+            # A fork of this process has no threads but its own.
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._work, name="interpreter-warden", daemon=True
                 )
@@ -94,7 +95,12 @@ class Warden:
             begun = time.monotonic()
             if begun < worker.look_at:
                 continue
-            worker.excess = self._excess(worker, processes)
+            try:
+                worker.excess = self._excess(worker, processes)
+            except PermissionError:  # it is closing folders in front of us
+                worker.excess = "folder"
+            except OSError:  # this process has no descriptor left: it may have soon
+                continue
             if worker.excess is not None:
                 worker.kill()
             now = time.monotonic()

@@ -26,6 +26,12 @@ def show(*_: object, **__: object) -> None:
     pyplot.close("all")
 
 
+def close() -> None:
+    """Close the open figures unseen."""
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
 def png(figure: Any) -> bytes:
     """Draw a figure."""
     drawn = io.BytesIO()

@@ -37,6 +37,7 @@ def serve(*, requests: int, events: int, paths: list[str], alias: str | None) ->
         paths: Where packages are imported from.
         alias: Another name of the working folder; None: it has its true one.
     """
+    _close_all_but(requests, events)
     sys.path[:] = [path for path in sys.path if path != _HERE]
     sys.path += [*paths, ""]
     sys.argv[:] = [""]
@@ -121,6 +122,12 @@ class Worker:
                 self._interrupts.arm()
                 self._run(code, file)
                 figures.show()
+            except Exception:
+                figures.show()
+                raise
+            except BaseException:
+                figures.close()
+                raise
             finally:
                 self._interrupts.disarm()
                 self._builtins.update(self._sound_builtins)
@@ -153,6 +160,15 @@ class Worker:
             stream.flush()
         self._finished = number
         self._events.tell(type="done", number=number, error=error)
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close what else the jail's program left open."""
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
 def _described(error: BaseException) -> dict[str, str]:
