@@ -128,6 +128,24 @@ async def test_a_session_from_the_pool_is_there_at_once(
             assert (await session.run("print(1)", timeout=60)).stdout == "1\n"
 
 
+async def test_eight_sessions_work_at_once_and_do_not_mix() -> None:
+    async with LocalInterpreter() as interpreter:
+        sessions = [interpreter.session() for _ in range(8)]
+
+        async def use(number: int) -> str:
+            session = sessions[number]
+            code = f"n = {number}; open('n', 'w').write(str(n))"
+            await session.run(code, timeout=60)
+            again = await session.run("print(n, open('n').read())", timeout=60)
+            return again.stdout
+
+        said = await asyncio.gather(*map(use, range(8)))
+        assert said == [f"{number} {number}\n" for number in range(8)]
+        assert len({session.id for session in sessions}) == 8
+        owners = {s.lodging.folder.uid for s in sessions if s.lodging}
+        assert len(owners) == (8 if os.geteuid() == 0 else 1)
+
+
 async def test_closing_ends_every_session_and_the_pool_and_leaves_no_file() -> None:
     interpreter = LocalInterpreter(jail="bubblewrap", pool_size=2)
     session, idle = interpreter.session(), interpreter.session()
@@ -213,7 +231,8 @@ def test_what_a_killed_process_left_is_deleted_by_the_next(
 def test_a_user_is_given_to_one_session_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(users, "USERS", range(60_706, 60_708))
+    first = 1_000_000 + 10 * os.getpid()  # claimed by no session of another test
+    monkeypatch.setattr(users, "USERS", range(first, first + 2))
     taken = [users.User(), users.User()]
     assert len({user.uid for user in taken}) == 2
     with pytest.raises(InterpreterError, match="All 2 users"):
