@@ -83,6 +83,15 @@ async def test_without_a_jail_code_does_not_run_and_the_error_says_what_to_do(
     await interpreter.aclose()
 
 
+@pytest.mark.parametrize("abi", [1, 3])
+async def test_an_older_landlock_holds_too(
+    abi: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jails.landlock, "abi", lambda: abi)
+    async with LocalInterpreter(jail="landlock", pool_size=0) as interpreter:
+        assert interpreter.check() == []
+
+
 async def test_a_jail_that_leaks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Leaking(Landlock):
         def command(self, *args: object, **options: object) -> list[str]:
