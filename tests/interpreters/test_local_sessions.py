@@ -136,6 +136,19 @@ async def test_a_call_that_is_cancelled_stops_its_code_and_keeps_the_state(
     assert result.displayed == [Displayed({"text/plain": "1"}, is_result=True)]
 
 
+async def test_a_session_that_is_closed_after_a_cancelled_call_starts_anew(
+    session: LocalSession,
+) -> None:
+    async def on_event(event: OutputEvent) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await session.run(ENDLESS, timeout=60, on_event=on_event)
+    await session.close()
+    result = await run(session, "1")
+    assert (result.state_lost, result.error) == (True, None)
+
+
 async def test_an_error_of_the_listener_is_the_callers_own(
     session: LocalSession,
 ) -> None:

@@ -95,6 +95,10 @@ class LocalInterpreter:
         """Try the jails with a hostile program; return what is wrong, in words.
 
         An empty list: sessions work, and the first one is being prepared.
+
+        Warning:
+            It blocks for up to a second; in a coroutine use
+            `await asyncio.to_thread(interpreter.check)`.
         """
         problems: list[str] = []
 

@@ -223,7 +223,7 @@ class LocalSession:
             self._state_lost = self._had_state or self._state_lost
 
     async def _lose(self) -> None:
-        lodging, self.lodging = self.lodging, None
+        lodging, self.lodging, self._unsettled = self.lodging, None, None
         if lodging is not None:
             self._state_lost = True
             keeper = await self._keeper()
