@@ -17,6 +17,7 @@ from benchmarks import (
     graph,
     growth,
     ingestion,
+    interpreter,
     lcel,
     startup,
     tools,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "first_token": first_token.rows,
     "ingestion": ingestion.rows,
     "wire": wire.rows,
+    "interpreter": interpreter.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 README = Path(__file__).parents[1] / "README.md"

@@ -28,7 +28,7 @@ def _with_open_folders() -> list[str]:
     """
     mounts = ["bwrap", "--dev-bind", "/", "/"]
     emptied: list[Path] = []
-    for needed in {Path(sys.base_prefix), Path(sys.prefix), ROOT}:
+    for needed in sorted({Path(sys.base_prefix), Path(sys.prefix), ROOT}):
         folders = [*needed.parents][-2::-1]
         closed = next((f for f in folders if not f.stat().st_mode & 0o001), None)
         if closed is None:

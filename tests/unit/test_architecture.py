@@ -82,6 +82,9 @@ ONLY_IN = {
 # Modules of more than 500 lines, each with its reason.
 LONG_MODULES: dict[str, str] = {}
 
+# What runs in the jail: the host imports it, but it finds the stdlib only.
+JAILED = PACKAGE / "interpreters" / "local" / "inside"
+
 VAGUE_NAMES = {"common", "core", "helpers", "manager", "utils"}
 HEAVY_IMPORTS = {"e2b", "fastapi", "langgraph", "openai", "sqlalchemy"}
 
@@ -152,6 +155,19 @@ def loaded_by(program: str) -> set[str]:
         check=True,
     )
     return set(done.stdout.split())
+
+
+def test_what_runs_in_the_jail_needs_the_stdlib_only() -> None:
+    name = f"langchain_assistants.{'.'.join(JAILED.relative_to(PACKAGE).parts)}"
+    strays = [
+        f"{module.name} imports {found}"
+        for module in JAILED.glob("*.py")
+        if module.name != "backend.py"  # matplotlib itself imports it
+        for found in imports(module)
+        if found.partition(".")[0] not in sys.stdlib_module_names
+        and not found.startswith(name)
+    ]
+    assert strays == []
 
 
 def test_importing_the_package_is_light() -> None:

@@ -20,6 +20,7 @@ DISPLAY_LIMIT = 10_000_000
 """Characters or bytes of displayed values that a result keeps."""
 EVENT_LIMIT = 10_000
 """Events that a result keeps, however small they are."""
+_FORM_SIZE = 64  # what a form takes besides its content: empty ones are not free
 
 
 class CallbackFailed(Exception):
@@ -88,7 +89,9 @@ class Output:
             case Raised(name, message, traceback):
                 return Raised(name[:200], message[:10_000], traceback[-100_000:])
             case Displayed(forms):
-                size = sum(map(len, forms.values()))
+                size = sum(
+                    _FORM_SIZE + len(mime) + len(form) for mime, form in forms.items()
+                )
                 return event if self._takes("display", size) else None
 
     def _text(self, text: str) -> str:
