@@ -107,8 +107,7 @@ class WireRun:
         The API would ask the model again: the run is cancelled before it answers.
         """
         assert self._run is not None
-        path = f"{run_path(self._run)}/submit_tool_outputs"
-        await self._wire.post(path, {"tool_outputs": list(outputs)})
+        await self._wire.post(outputs_path(self._run), {"tool_outputs": list(outputs)})
         run = await self.stop()
         return Execution(run.model_copy(update={"status": "completed"}), [])
 
@@ -160,15 +159,13 @@ class WireRun:
             for call in required_calls(self._run)
             if tools and call.function.name in tools.names and call.id not in given
         ]
-        path = f"{run_path(self._run)}/submit_tool_outputs"
         joined = [*outputs, *await self._executed(own)]
-        return await self._round(path, {"tool_outputs": joined})
+        return await self._round(outputs_path(self._run), {"tool_outputs": joined})
 
     async def _submitted(self, run: Run, outputs: Sequence[Mapping[str, Any]]) -> Run:
         """Submit outputs of ours, unless the run has ended while they were made."""
-        path = f"{run_path(run)}/submit_tool_outputs"
         try:
-            return await self._round(path, {"tool_outputs": outputs})
+            return await self._round(outputs_path(run), {"tool_outputs": outputs})
         except InvalidRequestError:
             ended = await self._looked()
             if ended.status not in TERMINAL_STATUSES:
@@ -335,6 +332,11 @@ class WireRun:
 def run_path(run: Run) -> str:
     """Return the address of a run."""
     return f"/threads/{run.thread_id}/runs/{run.id}"
+
+
+def outputs_path(run: Run) -> str:
+    """Return the address that takes a run's tool outputs."""
+    return f"{run_path(run)}/submit_tool_outputs"
 
 
 def required_calls(run: Run) -> list[RequiredToolCall]:
