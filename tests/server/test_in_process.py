@@ -14,7 +14,7 @@ from tests.conversations import Gate, assistant_with, calls, function, outputs
 from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.testing import Reply
 
-# Whether the answer had begun by then is a matter of how busy the machine is.
+# The SDK tells a time-out before the first byte in its own words.
 TOO_LATE = "The engine did not answer in time.|Request timed out."
 
 

@@ -5,6 +5,7 @@ What the events are and when a stream ends is the engine's matter.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -32,6 +33,9 @@ DONE = b"event: done\ndata: [DONE]\n\n"
 PING = b": ping\n\n"
 PING_SECONDS = 15.0
 """Proxies close connections that are silent for a minute; some for half of that."""
+
+# Frames that wait for a client who reads slowly.
+_MOST_WAITING = 64
 
 _CUT = (
     "The stream ended before the run did. The run is not lost: retrieve it, or stream "
@@ -89,23 +93,24 @@ class EventStream(Response):
         await send(
             {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         )
-        writer = _Writer(send)
+        frames: asyncio.Queue[bytes] = asyncio.Queue(_MOST_WAITING)
         with self._metrics.streaming():
             async with aclosing(self._events), anyio.create_task_group() as tasks:
                 tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
-                tasks.start_soon(writer.ping, self._ping_seconds)
-                await self._write(writer)
+                tasks.start_soon(self._write, frames)
+                await _pass_on(frames, send, self._ping_seconds)
                 tasks.cancel_scope.cancel()
 
-    async def _write(self, writer: _Writer) -> None:
+    async def _write(self, frames: asyncio.Queue[bytes]) -> None:
+        """Write what happens in the run, and how the stream ends."""
         stopped = False
         try:
             if self._first is not None:
-                await writer.write(framed(self._first))
+                await frames.put(framed(self._first))
                 stopped = self._first.event in STOP_EVENTS
             with self._following:
                 async for event in self._events:
-                    await writer.write(framed(event))
+                    await frames.put(framed(event))
                     stopped = event.event in STOP_EVENTS
             cut = None if stopped else _CUT
         except Exception as error:
@@ -113,8 +118,8 @@ class EventStream(Response):
             logger.debug("stream_crashed_by", exc_info=error)
             cut = BROKEN
         if cut is not None:
-            await writer.write(_frame("error", _merged(error_body(500, cut))))
-        await writer.write(DONE, last=True)
+            await frames.put(_frame("error", _merged(error_body(500, cut))))
+        await frames.put(DONE)
 
 
 async def _brief(
@@ -141,25 +146,23 @@ def _ids(event: RunEvent | None) -> dict[str, str]:
             return {}
 
 
-class _Writer:
-    """Writes whole frames, and comments while there are none."""
+async def _pass_on(
+    frames: asyncio.Queue[bytes], send: Send, ping_seconds: float
+) -> None:
+    """Send frames as they are written, and comments while there are none.
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._written = 0
-
-    async def write(self, frame: bytes, *, last: bool = False) -> None:
-        self._written += 1
-        await self._send(
-            {"type": "http.response.body", "body": frame, "more_body": not last}
-        )
-
-    async def ping(self, seconds: float) -> None:
-        while True:
-            before = self._written
-            await anyio.sleep(seconds)
-            if self._written == before:
-                await self.write(PING)
+    Those that are there at one moment go out together: forty tokens that a model
+    tells in a burst cost one write, and wake their client once.
+    """
+    body = b""
+    while not body.endswith(DONE):
+        body = PING
+        with anyio.move_on_after(ping_seconds):
+            body = await frames.get()
+        while not frames.empty():
+            body += frames.get_nowait()
+        goes_on = not body.endswith(DONE)
+        await send({"type": "http.response.body", "body": body, "more_body": goes_on})
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:

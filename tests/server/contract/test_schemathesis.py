@@ -8,7 +8,7 @@ from tests.server.contract import document, fuzzing
 
 
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
-    verdict = fuzzing.fuzz(tmp_path, "--max-time", "25", "--seed", "1")
+    verdict = fuzzing.fuzz(tmp_path, "--max-examples", "4", "--seed", "1")
     assert verdict.failures == [], verdict.output
     assert verdict.operations == len(list(document.operations(document.read()))) == 48
-    assert verdict.cases > 10 * verdict.operations
+    assert verdict.cases > 2_000
