@@ -17,6 +17,7 @@ from benchmarks import (
     first_token,
     graph,
     growth,
+    ingestion,
     lcel,
     retrieval_quality,
     startup,
@@ -38,12 +39,13 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "durability": durability.rows,
     "startup": startup.rows,
     "first_token": first_token.rows,
+    "ingestion": ingestion.rows,
     "file_search": file_search.rows,
     "retrieval_quality": retrieval_quality.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 _ROOT = Path(__file__).parents[1]
-_SEARCHES = frozenset({"file_search", "retrieval_quality"})
+_SEARCHES = frozenset({"ingestion", "file_search", "retrieval_quality"})
 PAGES = (
     Page(
         _ROOT / "README.md",
