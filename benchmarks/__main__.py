@@ -13,18 +13,21 @@ from rich.console import Console
 from benchmarks import (
     concurrency,
     durability,
+    file_search,
     first_token,
     graph,
     growth,
     ingestion,
     lcel,
+    retrieval_quality,
     startup,
     tools,
     turns,
 )
+from benchmarks.baselines import LEGEND
 from benchmarks.measure import Effort
 from benchmarks.rows import Row
-from benchmarks.table import NotUpdated, machine, save, show, update_readme
+from benchmarks.table import NotUpdated, Page, machine, save, show, update_page
 
 BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "turns": turns.rows,
@@ -37,9 +40,30 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "startup": startup.rows,
     "first_token": first_token.rows,
     "ingestion": ingestion.rows,
+    "file_search": file_search.rows,
+    "retrieval_quality": retrieval_quality.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
-README = Path(__file__).parents[1] / "README.md"
+_ROOT = Path(__file__).parents[1]
+_SEARCHES = frozenset({"ingestion", "file_search", "retrieval_quality"})
+PAGES = (
+    Page(
+        _ROOT / "README.md",
+        "benchmarks",
+        frozenset(BENCHMARKS) - _SEARCHES,
+        every=False,
+        note="Medians (of cold processes the best) of one interleaved run on {machine} "
+        "The model answers at once, so this is overhead only; `make bench` repeats it. "
+        f"{LEGEND}",
+    ),
+    Page(
+        _ROOT / "docs" / "file-search.md",
+        "file-search",
+        _SEARCHES,
+        every=True,
+        note="Medians of one run on {machine}",
+    ),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     console = Console()
     if options.update_readme:
-        return _update_readme(console)
+        return _update_pages(console)
     names = options.only or list(BENCHMARKS)
     on = machine()
     rows = list(_measured(names, Effort(short=options.short), console))
@@ -67,13 +91,14 @@ def _measured(names: Sequence[str], effort: Effort, console: Console) -> Iterato
             yield from BENCHMARKS[name](effort, Path(folder))
 
 
-def _update_readme(console: Console) -> int:
-    try:
-        update_readme(README, RESULTS)
-    except NotUpdated as reason:
-        console.print(str(reason))
-        return 1
-    console.print(f"{README.name} holds the table of {RESULTS.name}.")
+def _update_pages(console: Console) -> int:
+    for page in PAGES:
+        try:
+            update_page(page, RESULTS)
+        except NotUpdated as reason:
+            console.print(str(reason))
+            return 1
+        console.print(f"{page.path.name} holds its table of {RESULTS.name}.")
     return 0
 
 
@@ -100,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--update-readme",
         action="store_true",
-        help="measure nothing: write the last complete run's table into the README",
+        help="measure nothing: write the last complete run's tables into the pages",
     )
     return parser
 

@@ -7,7 +7,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import groupby
@@ -21,8 +21,7 @@ from benchmarks.baselines import LEGEND
 from benchmarks.rows import Budget, Row
 
 HEADINGS = ("What", "langchain-assistants", "Baseline", "Ratio", "Budget", "Verdict")
-BEGIN = "<!-- benchmarks:begin -->"
-END = "<!-- benchmarks:end -->"
+_RULES = ("---", "--:", "--:", "--:", "--:", "---")
 
 _PACKAGES = ("langchain", "langchain-core", "langgraph", "langgraph-checkpoint-sqlite")
 _STYLES = {"ok": "green", "MISSED": "bold red", "": ""}
@@ -84,11 +83,12 @@ def save(
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
-def update_readme(readme: Path, results: Path) -> None:
-    """Write the table of a full run between the README's two markers.
+def update_page(page: Page, results: Path) -> None:
+    """Write the table of a full run between a page's two markers.
 
     Raises:
-        NotUpdated: There is no full run, or the README has not got the markers.
+        NotUpdated: There is no full run with rows for the page, or the page has not
+            got the markers.
     """
     if not results.exists():
         msg = f"There is no {results.name}; run `python -m benchmarks` first."
@@ -97,36 +97,75 @@ def update_readme(readme: Path, results: Path) -> None:
     if not run["complete"]:
         msg = f"{results.name} is of a part of the benchmarks or of a short run."
         raise NotUpdated(msg)
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        msg = f"{readme.name} needs the lines {BEGIN} and {END}."
+    rows = [_row(entry) for entry in run["rows"]]
+    if not any(row.benchmark in page.benchmarks for row in rows):
+        msg = f"{results.name} has no rows for {page.path.name}."
         raise NotUpdated(msg)
-    table = markdown([_row(entry) for entry in run["rows"]], run["machine"])
-    readme.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+    page.write(rows, run["machine"])
 
 
-def markdown(rows: Iterable[Row], on: dict[str, Any]) -> str:
-    """Return the rows that are meant for the README as a Markdown table."""
-    lines = [
-        "| " + " | ".join(HEADINGS) + " |",
-        "|---|--:|--:|--:|--:|---|",
-        *(
-            "| " + " | ".join(row.cells()) + " |"
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the documentation with a table of some benchmarks.
+
+    Attributes:
+        path: The page.
+        name: What its markers are called.
+        benchmarks: Those whose rows it shows.
+        every: Whether it shows rows that have no budget, too.
+        note: Stands below the table.
+    """
+
+    path: Path
+    name: str
+    benchmarks: frozenset[str]
+    every: bool
+    note: str
+
+    def write(self, rows: Iterable[Row], on: dict[str, Any]) -> None:
+        """Write the page's rows between its markers.
+
+        Raises:
+            NotUpdated: The page has not got the markers.
+        """
+        begin_line, end_line = (
+            f"<!-- {self.name}:{word} -->" for word in ("begin", "end")
+        )
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        before, begin, rest = text.partition(begin_line)
+        _, end, after = rest.partition(end_line)
+        if not begin or not end:
+            msg = f"{self.path.name} needs the lines {begin_line} and {end_line}."
+            raise NotUpdated(msg)
+        table = self._markdown(rows, on)
+        written = f"{before}{begin}\n{table}\n{end}{after}"
+        self.path.write_text(written, encoding="utf-8")
+
+    def _markdown(self, rows: Iterable[Row], on: dict[str, Any]) -> str:
+        shown = [
+            row
             for row in rows
-            if row.budget or row.headline
-        ),
-    ]
-    packages = ", ".join(f"{name} {on[name]}" for name in _PACKAGES)
-    note = (
-        f"Medians (of cold processes the best) of one interleaved run on {on['date']}: "
-        f"{on['cores']} cores, load {on['load']} at its start, "
-        f"Python {on['python']}, SQLite {on['sqlite']}, {packages}. "
-        "The model answers at once, so this is overhead only; `make bench` repeats it. "
-        f"{LEGEND}"
-    )
-    return "\n".join([*lines, "", note])
+            if row.benchmark in self.benchmarks
+            and (self.every or row.budget or row.headline)
+        ]
+        columns = [
+            at for at, _ in enumerate(HEADINGS) if any(row.cells()[at] for row in shown)
+        ]
+        lines = [
+            _line(HEADINGS, columns),
+            "|" + "|".join(_RULES[at] for at in columns) + "|",
+            *(_line(row.cells(), columns) for row in shown),
+        ]
+        packages = ", ".join(f"{name} {on[name]}" for name in _PACKAGES)
+        machine = (
+            f"{on['date']}: {on['cores']} cores, load {on['load']} at its "
+            f"start, Python {on['python']}, SQLite {on['sqlite']}, {packages}."
+        )
+        return "\n".join([*lines, "", self.note.format(machine=machine)])
+
+
+def _line(cells: Sequence[str], columns: Sequence[int]) -> str:
+    return "| " + " | ".join(cells[at] for at in columns) + " |"
 
 
 def _row(entry: dict[str, Any]) -> Row:

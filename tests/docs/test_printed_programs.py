@@ -132,6 +132,15 @@ def test_the_block_of_the_graph_page_asks_and_goes_on(
     assert run(["-c", block], server, tmp_path) == "delete\nDone.\n"
 
 
+def test_the_block_of_the_file_search_page_finds_and_cites(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("docs/file-search.md")
+    answer = "Hold the red button for ten seconds to reset the machine."
+    printed = f"manual.md 0 57 {answer}\nmanual.md\n【0:0†manual.md】\n{answer}\n"
+    assert run(["-c", block], server, tmp_path) == printed
+
+
 def test_the_block_of_the_operations_page_runs(tmp_path: Path) -> None:
     (block,) = python_blocks("docs/operations.md")
     done = subprocess.run(
@@ -180,6 +189,7 @@ def test_there_are_examples() -> None:
         "README.md",
         "docs/architecture.md",
         "docs/coming-from.md",
+        "docs/file-search.md",
         "docs/langgraph.md",
         "docs/operations.md",
         "docs/runs.md",
