@@ -141,6 +141,16 @@ def test_the_block_of_the_file_search_page_finds_and_cites(
     assert run(["-c", block], server, tmp_path) == printed
 
 
+def test_the_block_of_the_indexing_page_tells_what_failed(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("docs/indexing.md")
+    first, second, third = run(["-c", block], server, tmp_path).splitlines()
+    assert first == "1 1"
+    assert second.startswith("unsupported_file Files with extensions [.doc]")
+    assert third == "The lamp is green."
+
+
 def test_the_block_of_the_operations_page_runs(tmp_path: Path) -> None:
     (block,) = python_blocks("docs/operations.md")
     done = subprocess.run(
@@ -190,6 +200,7 @@ def test_there_are_examples() -> None:
         "docs/architecture.md",
         "docs/coming-from.md",
         "docs/file-search.md",
+        "docs/indexing.md",
         "docs/langgraph.md",
         "docs/operations.md",
         "docs/runs.md",
