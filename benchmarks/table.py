@@ -1,4 +1,4 @@
-"""How results are shown and kept: on screen, as JSON, in the documentation."""
+"""How results are shown and kept: a table on screen, JSON, the README's table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import groupby
@@ -21,16 +21,14 @@ from benchmarks.baselines import LEGEND
 from benchmarks.rows import Budget, Row
 
 HEADINGS = ("What", "langchain-assistants", "Baseline", "Ratio", "Budget", "Verdict")
-BEGIN = "<!-- benchmarks:begin -->"
-END = "<!-- benchmarks:end -->"
-_PAGE = "docs/benchmarks.md"
+_RULES = ("---", "--:", "--:", "--:", "--:", "---")
 
 _PACKAGES = ("langchain", "langchain-core", "langgraph", "langgraph-checkpoint-sqlite")
 _STYLES = {"ok": "green", "MISSED": "bold red", "": ""}
 
 
 class NotUpdated(Exception):
-    """Report why the documentation was left as it is."""
+    """Report why the README's table was left as it is."""
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
@@ -85,16 +83,12 @@ def save(
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
-def update_documents(readme: Path, page: Path, results: Path) -> None:
-    """Write the tables of a full run between the two markers of each document.
-
-    Args:
-        readme: Gets the rows that stand for each benchmark.
-        page: Gets all rows.
-        results: The full run.
+def update_page(page: Page, results: Path) -> None:
+    """Write the table of a full run between a page's two markers.
 
     Raises:
-        NotUpdated: There is no full run, or a document has not got the markers.
+        NotUpdated: There is no full run with rows for the page, or the page has not
+            got the markers.
     """
     if not results.exists():
         msg = f"There is no {results.name}; run `python -m benchmarks` first."
@@ -104,20 +98,68 @@ def update_documents(readme: Path, page: Path, results: Path) -> None:
         msg = f"{results.name} is of a part of the benchmarks or of a short run."
         raise NotUpdated(msg)
     rows = [_row(entry) for entry in run["rows"]]
-    kept = sum(row.met is True for row in rows)
-    judged = sum(row.met is not None for row in rows)
-    told = f"{kept} of {judged} budgets are kept; [every row]({_PAGE}), on one machine."
-    _write_between(readme, f"{markdown(headlines(rows))}\n\n{told}")
-    _write_between(page, f"{markdown(rows)}\n\n{_note(run['machine'])}")
-
-
-def _write_between(document: Path, text: str) -> None:
-    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        msg = f"{document.name} needs the lines {BEGIN} and {END}."
+    if not any(row.benchmark in page.benchmarks for row in rows):
+        msg = f"{results.name} has no rows for {page.path.name}."
         raise NotUpdated(msg)
-    document.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+    page.write(rows, run["machine"])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the documentation with a table of some benchmarks.
+
+    Attributes:
+        path: The page.
+        name: What its markers are called.
+        benchmarks: Those whose rows it shows.
+        every: Whether it shows every row, or those that stand for a benchmark.
+        note: Stands below the table.
+    """
+
+    path: Path
+    name: str
+    benchmarks: frozenset[str]
+    every: bool
+    note: str
+
+    def write(self, rows: Iterable[Row], on: dict[str, Any]) -> None:
+        """Write the page's rows between its markers.
+
+        Raises:
+            NotUpdated: The page has not got the markers.
+        """
+        begin_line, end_line = (
+            f"<!-- {self.name}:{word} -->" for word in ("begin", "end")
+        )
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        before, begin, rest = text.partition(begin_line)
+        _, end, after = rest.partition(end_line)
+        if not begin or not end:
+            msg = f"{self.path.name} needs the lines {begin_line} and {end_line}."
+            raise NotUpdated(msg)
+        table = self._markdown(rows, on)
+        written = f"{before}{begin}\n{table}\n{end}{after}"
+        self.path.write_text(written, encoding="utf-8")
+
+    def _markdown(self, rows: Iterable[Row], on: dict[str, Any]) -> str:
+        own = [row for row in rows if row.benchmark in self.benchmarks]
+        shown = own if self.every else headlines(own)
+        columns = [
+            at for at, _ in enumerate(HEADINGS) if any(row.cells()[at] for row in shown)
+        ]
+        lines = [
+            _line(HEADINGS, columns),
+            "|" + "|".join(_RULES[at] for at in columns) + "|",
+            *(_line(row.cells(), columns) for row in shown),
+        ]
+        packages = ", ".join(f"{name} {on[name]}" for name in _PACKAGES)
+        machine = (
+            f"{on['date']}: {on['cores']} cores, load {on['load']} at its "
+            f"start, Python {on['python']}, SQLite {on['sqlite']}, {packages}."
+        )
+        judged = [row.met for row in own if row.met is not None]
+        note = self.note.format(machine=machine, kept=sum(judged), judged=len(judged))
+        return "\n".join([*lines, "", note])
 
 
 def headlines(rows: Iterable[Row]) -> list[Row]:
@@ -132,27 +174,8 @@ def headlines(rows: Iterable[Row]) -> list[Row]:
     return chosen
 
 
-def markdown(rows: Iterable[Row]) -> str:
-    """Return rows as a Markdown table."""
-    return "\n".join(
-        [
-            "| " + " | ".join(HEADINGS) + " |",
-            "|---|--:|--:|--:|--:|---|",
-            *("| " + " | ".join(row.cells()) + " |" for row in rows),
-        ]
-    )
-
-
-def _note(on: dict[str, Any]) -> str:
-    packages = ", ".join(f"{name} {on[name]}" for name in _PACKAGES)
-    return (
-        f"Medians (of cold processes the best) of one interleaved run on {on['date']}: "
-        f"{on['cores']} cores, load {on['load']} at its start, "
-        f"Python {on['python']}, SQLite {on['sqlite']}, {packages}. "
-        "The model answers at once unless a row says otherwise, so this is overhead "
-        "only; `make bench` repeats it. "
-        f"{LEGEND}"
-    )
+def _line(cells: Sequence[str], columns: Sequence[int]) -> str:
+    return "| " + " | ".join(cells[at] for at in columns) + " |"
 
 
 def _row(entry: dict[str, Any]) -> Row:

@@ -152,6 +152,25 @@ def test_the_block_of_the_code_interpreters_page_prints_what_it_says(
     assert run(["-c", block], server, tmp_path) == "6 None\n"
 
 
+def test_the_block_of_the_file_search_page_finds_and_cites(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("docs/file-search.md")
+    answer = "Hold the red button for ten seconds to reset the machine."
+    printed = f"manual.md 0 57 {answer}\nmanual.md\n【0:0†manual.md】\n{answer}\n"
+    assert run(["-c", block], server, tmp_path) == printed
+
+
+def test_the_block_of_the_indexing_page_tells_what_failed(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("docs/indexing.md")
+    first, second, third = run(["-c", block], server, tmp_path).splitlines()
+    assert first == "1 1"
+    assert second.startswith("unsupported_file Files with extensions [.doc]")
+    assert third == "The lamp is green."
+
+
 def test_the_block_of_the_operations_page_runs(tmp_path: Path) -> None:
     (block,) = python_blocks("docs/operations.md")
     done = subprocess.run(
@@ -202,6 +221,8 @@ def test_there_are_examples() -> None:
         "docs/code-interpreter.md",
         "docs/coming-from.md",
         "docs/interpreters.md",
+        "docs/file-search.md",
+        "docs/indexing.md",
         "docs/langgraph.md",
         "docs/operations.md",
         "docs/runs.md",

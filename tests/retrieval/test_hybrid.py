@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -152,6 +152,22 @@ def test_a_blank_query_is_never_embedded(engine_factory: EngineFactory) -> None:
     assert library.texts(" ") == []
     assert library.texts([" ", "reset"]) == [RESET]
     assert model.asked == ["reset"]
+
+
+def test_words_decide_while_the_model_cannot_be_reached(
+    engine_factory: EngineFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    library = shelf(engine_factory(embeddings=MODEL))
+
+    def unreachable(self: Words, text: str) -> NoReturn:
+        msg = "no connection"
+        raise ConnectionError(msg)
+
+    monkeypatch.setattr(Words, "embed_query", unreachable)
+    assert library.texts("reset") == [RESET]
+    assert "query_not_embedded" in caplog.messages
 
 
 def test_vectors_of_another_model_are_refused(engine_factory: EngineFactory) -> None:

@@ -103,6 +103,12 @@ def test_several_queries_find_what_answers_any(
     assert [result.score for result in found] == sorted(alone.values(), reverse=True)
 
 
+def test_too_many_queries_are_refused(library: Library) -> None:
+    assert library.search(["tide"] * 32) == []
+    with pytest.raises(InvalidRequestError, match="query"):
+        library.search(["tide"] * 33)
+
+
 def test_a_rewritten_query_keeps_the_telling_words(library: Library) -> None:
     library.add(*MANUAL)
     page = library.engine.vector_stores.search(

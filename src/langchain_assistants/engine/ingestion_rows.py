@@ -41,9 +41,11 @@ _is_ours = exists().where(
     stores.c.id == table.c.vector_store_id,
     or_(stores.c.embedding_model.is_(None), stores.c.embedding_model == param("model")),
 )
+# A row without its file is the doctor's; it must not hold up those behind it.
+_is_there = exists().where(files.c.id == table.c.file_id)
 _next = (
     select(table.c.seq)
-    .where(TO_INDEX, _is_free, _is_ours)
+    .where(TO_INDEX, _is_free, _is_ours, _is_there)
     .order_by(table.c.seq)
     .limit(1)
 )

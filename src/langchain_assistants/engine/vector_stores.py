@@ -172,7 +172,7 @@ class VectorStores(Resource):
             InvalidRequestError: A field breaks a rule, the store has expired, or its
                 vectors are of another embedding model than the engine's.
         """
-        ids = [vector_store_id] if isinstance(vector_store_id, str) else vector_store_id
+        ids = _ids(vector_store_id)
         for store_id in ids:
             check_id(store_id, "vector_store_id", PREFIX)
         ask = to_ask(validate(VectorStoreSearch, fields))
@@ -194,7 +194,7 @@ class VectorStores(Resource):
         self, vector_store_id: str | Sequence[str], **options: Unpack[RetrieverOptions]
     ) -> StoreRetriever:
         """Return a LangChain retriever of a vector store, or of several."""
-        ids = [vector_store_id] if isinstance(vector_store_id, str) else vector_store_id
+        ids = _ids(vector_store_id)
         return StoreRetriever(stores=self, vector_store_ids=ids, **options)
 
     def _touch(self, store_id: str, now: float) -> Transaction[None]:
@@ -232,3 +232,8 @@ class VectorStores(Resource):
     update = blocking(aupdate)
     delete = blocking(adelete)
     search = blocking(asearch)
+
+
+def _ids(given: str | Sequence[str]) -> Sequence[str]:
+    """Return several ids; what is neither is told of as one."""
+    return given if isinstance(given, list | tuple) else [given]  # type: ignore[list-item]

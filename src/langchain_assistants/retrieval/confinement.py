@@ -58,9 +58,11 @@ def renew_cpu_time() -> None:
         import resource
     except ImportError:
         return
-    used = int(time.process_time()) + 1
+    limit = int(time.process_time()) + 1 + CPU_SECONDS
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS, hard))
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
 
 
 def _refuse_network() -> None:

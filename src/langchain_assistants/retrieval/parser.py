@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from langchain_assistants.retrieval.chunking import Chunk, Chunking
 from langchain_assistants.retrieval.documents import (
     MAX_CHARACTERS,
+    Refusal,
     RefusedFile,
     invalid,
 )
@@ -28,6 +29,7 @@ FILES_A_PROCESS = 200
 # Decoding so little text is no risk, and faster than to start a process.
 _DECODED_HERE = 2**18
 _LONGEST_HEADER = 64 * 2**20
+_LONGEST_MESSAGE = 1_000
 _KEPT_VARIABLES = ("LANG", "SYSTEMROOT")
 
 
@@ -200,7 +202,9 @@ def _answered(process: subprocess.Popen[bytes], request: bytes) -> ChunkedDocume
     process.stdin.flush()
     header: Any = json.loads(process.stdout.readline(_LONGEST_HEADER))
     if "code" in header:
-        raise RefusedFile(header["code"], header["message"])
+        if header["code"] not in get_args(Refusal):
+            raise ValueError("No file is refused so.")
+        raise RefusedFile(header["code"], str(header["message"])[:_LONGEST_MESSAGE])
     size = header["bytes"]
     if not 0 < size <= 4 * MAX_CHARACTERS:
         raise ValueError("No file has so much text.")

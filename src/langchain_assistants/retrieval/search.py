@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from langchain_assistants.retrieval.outside import OutsideStores
     from langchain_assistants.retrieval.vectors import Cosines, Floats, StoreVectors
+
+logger = logging.getLogger(__name__)
 
 _CANDIDATES = 200
 """Chunks that words and vectors each put forward."""
@@ -127,7 +130,10 @@ class ChunkSearch:
         return (yield from found_chunks({id: scores[id] for id in best}, now))
 
     async def _embedded(self, stores: Sequence[Row], ask: Ask) -> list[Floats]:
-        """Return the queries' vectors; none where none are compared."""
+        """Return the queries' vectors; none where none are compared.
+
+        If the model cannot be reached words alone decide: rather that than nothing.
+        """
         if self.embedder is None or not ask.embedding_weight:
             return []
         models = {store["embedding_model"] for store in stores} - {None}
@@ -139,7 +145,21 @@ class ChunkSearch:
                     f"{self.embedder.name}. Open it with the same embeddings=, or put "
                     "the files into a new vector store."
                 )
-        return [await self.embedder.query(text) for text in ask.queries if models]
+        if not models:
+            return []
+        try:
+            return [await self.embedder.query(text) for text in ask.queries]
+        # Providers raise what they like.
+        except Exception as error:
+            logger.warning(
+                "query_not_embedded",
+                extra={
+                    "embedding_model": self.embedder.name,
+                    "error": type(error).__name__,
+                },
+            )
+            logger.debug("query_not_embedded_by", exc_info=error)
+            return []
 
     def _scores(
         self, store: Row, ask: Ask, vectors: Sequence[Floats]

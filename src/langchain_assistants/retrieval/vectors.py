@@ -62,7 +62,7 @@ def unit(vector: Sequence[float]) -> Floats:
 
 
 def _unit(vectors: Sequence[Sequence[float]]) -> Floats:
-    matrix = np.asarray(vectors, dtype=np.float32)
+    matrix = np.nan_to_num(np.asarray(vectors, dtype=np.float32))
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
     found: Floats = matrix / np.maximum(lengths, np.finfo(np.float32).tiny)
     return found

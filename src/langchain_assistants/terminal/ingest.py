@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from langchain_assistants import AssistantsEngine, Settings
 from langchain_assistants.engine.location import database_url
-from langchain_assistants.errors import ConfigurationError
+from langchain_assistants.errors import ConfigurationError, FileTooLargeError
 from langchain_assistants.terminal.transcript import printable
 from langchain_assistants.types import VectorStore, VectorStoreFile
 from langchain_assistants.types.vector_stores import VectorStoreFileCreate
@@ -98,40 +98,43 @@ def _indexed(
     """
     old = {
         file.attributes["path"]: file.id
-        for file in engine.vector_stores.files.list(store.id)
+        for file in engine.vector_stores.files.list(store.id, limit=100)
         if file.attributes and "path" in file.attributes
     }
-    failed = []
-    bar = progress.add_task("Indexing", total=len(paths))
+    failed: list[tuple[str, str]] = []
+    progress.add_task("Indexing", total=len(paths))
     for begin in range(0, len(paths), _A_BATCH):
-        for file in _batch(engine, store, root, paths[begin:][:_A_BATCH], progress):
-            assert file.attributes is not None
-            path = str(file.attributes["path"])
-            if file.last_error is not None:
-                failed.append((path, file.last_error.message))
-            outdated = file.id if file.last_error is not None else old.get(path)
+        uploaded: list[VectorStoreFileCreate] = []
+        for path in paths[begin : begin + _A_BATCH]:
+            name = str(path.relative_to(root))
+            try:
+                file = engine.files.create(file=path, purpose="assistants")
+            except (FileTooLargeError, OSError) as error:
+                failed.append((name, str(error)))
+                continue
+            shown = printable(name)[-_LONGEST_ATTRIBUTE:]
+            uploaded.append({"file_id": file.id, "attributes": {"path": shown}})
+        for ended in _followed(engine, store, uploaded, progress) if uploaded else ():
+            assert ended.attributes is not None
+            shown = str(ended.attributes["path"])
+            if ended.last_error is not None:
+                failed.append((shown, ended.last_error.message))
+            outdated = old.get(shown) if ended.last_error is None else ended.id
             if outdated is not None:
                 engine.files.delete(outdated)
-        progress.update(bar, completed=begin + _A_BATCH)
     return failed
 
 
-def _batch(
+def _followed(
     engine: AssistantsEngine,
     store: VectorStore,
-    root: Path,
-    paths: Sequence[Path],
+    files: list[VectorStoreFileCreate],
     progress: Progress,
-) -> list[VectorStoreFile]:
-    """Index some files together, and follow them to their end."""
+) -> Iterable[VectorStoreFile]:
+    """Index files together, show how far it is, and return them at the end."""
     batches = engine.vector_stores.file_batches
     [bar] = progress.task_ids
     begun = progress.tasks[0].completed
-    files: list[VectorStoreFileCreate] = []
-    for path in paths:
-        file = engine.files.create(file=path, purpose="assistants")
-        name = printable(str(path.relative_to(root)))[-_LONGEST_ATTRIBUTE:]
-        files.append({"file_id": file.id, "attributes": {"path": name}})
     batch = batches.create(store.id, files=files)
     while batch.status == "in_progress":
         with suppress(TimeoutError):

@@ -22,6 +22,7 @@ from langchain_assistants.types.vector_stores import AttributeValue, FileText
 
 MAX_FILTERS = 64
 MAX_FILTER_DEPTH = 8
+MAX_QUERIES = 32
 
 
 class SearchResult(WireObject):
@@ -118,7 +119,7 @@ def _is_small(value: dict[str, Any]) -> dict[str, Any]:
 
 Query = Annotated[
     Annotated[str, tag("string")]
-    | Annotated[Array[str], Field(min_length=1), tag("array")],
+    | Annotated[Array[str], Field(min_length=1, max_length=MAX_QUERIES), tag("array")],
     one_of("a string or an array of strings"),
 ]
 

@@ -205,6 +205,10 @@ STRAYS = {
     "vector_store_file_batches": (
         "INSERT INTO vector_store_file_batches VALUES ('vsfb_x', 'vs_none', 1, 0)"
     ),
+    "chunks": (
+        "INSERT INTO chunks VALUES (1, 'vs_none', 'file-none', 0, NULL, 0, 1, 1, 'a')"
+    ),
+    "chunk_vectors": "INSERT INTO chunk_vectors VALUES (1, x'00')",
 }
 
 

@@ -19,8 +19,8 @@ from langchain_assistants.errors import ConfigurationError, StorageError
 # Sync methods whose async twin is not `a` and the name.
 NAMED_OTHERWISE = {"wait": "await_"}
 # `new` prepares a row, and waits for nothing; `aopen` reads in pieces what `content`
-# returns whole.
-NOT_TWINNED = ("new", "aopen")
+# returns whole; `as_retriever` makes an object that is sync and async.
+NOT_TWINNED = ("new", "aopen", "as_retriever")
 # They return at once and do their work when they are iterated or awaited.
 ITERATED = (
     "afollow",

@@ -19,6 +19,7 @@ from langchain_assistants.engine import ingester as ingesting
 from langchain_assistants.errors import (
     InvalidRequestError,
 )
+from langchain_assistants.retrieval import index
 from langchain_assistants.retrieval.parser import Parser
 
 
@@ -159,6 +160,19 @@ def test_a_model_that_fails_fails_the_file_not_its_neighbours(
     assert "Words:words failed (ConnectionError)" in failed.last_error.message
     assert "secret" not in failed.last_error.message
     assert fine.status == "completed"
+
+
+def test_what_nobody_has_thought_of_fails_one_file_and_no_other(
+    engine_factory: EngineFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_factory()
+    with monkeypatch.context() as patched:
+        patched.setattr(index, "put", lambda *args, **options: iter(1))
+        failed = indexed(engine, b"first")
+    assert failed.last_error is not None
+    assert failed.last_error.code == "server_error"
+    assert "(TypeError)" in failed.last_error.message
+    assert indexed(engine, b"second").status == "completed"
 
 
 def test_vectors_of_two_models_never_meet_in_a_store(

@@ -33,7 +33,7 @@ def whole(text: str, chunks: list[Chunk]) -> str:
     return "".join(parts)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_texts, _chunkings)
 def test_chunks_cover_the_text_within_their_bounds(
     text: str, chunking: Chunking
@@ -56,7 +56,7 @@ def test_chunks_cover_the_text_within_their_bounds(
         assert shared > chunking.overlap * 0.75 - 4 * 17  # marks stay with their letter
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(_texts, st.lists(st.integers(0, 3000), max_size=8))
 def test_a_chunk_knows_the_page_it_begins_on(text: str, places: list[int]) -> None:
     pages = sorted({0, *(place for place in places if place < len(text))})

@@ -68,6 +68,68 @@ async def test_no_loop_waits_for_the_disk(database: SQLiteDatabase) -> None:
     assert threading.get_ident() not in threads
 
 
+async def test_many_rows_are_written_by_one_query(database: SQLiteDatabase) -> None:
+    def many(*numbers: int) -> Transaction[None]:
+        assert (yield INSERT.many([{"id": n, "body": ""} for n in numbers])) == []
+
+    await database.write(many(1, 2, 3))
+    with pytest.raises(Conflict):
+        await database.write(many(4, 1))
+    await database.write(many())
+    assert await database.read(ids()) == [1, 2, 3]
+
+
+async def test_a_survey_sees_one_state_and_holds_up_nobody(
+    database: SQLiteDatabase,
+) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def slow() -> Transaction[tuple[int, int]]:
+        before = yield SELECT()
+        begun.set()
+        assert released.wait(TIMEOUT)
+        return len(before), len((yield SELECT()))
+
+    surveying = asyncio.create_task(database.survey(slow()))
+    assert await asyncio.to_thread(begun.wait, TIMEOUT)
+    await database.write(insert(1))
+    assert await database.read(ids()) == [1]
+    released.set()
+    assert await surveying == (0, 0)
+    assert await database.survey(ids()) == [1]
+
+
+async def test_surveys_take_turns_and_fail_alone(database: SQLiteDatabase) -> None:
+    def broken() -> Transaction[None]:
+        yield BROKEN()
+
+    await database.write(insert(1))
+    done = await asyncio.gather(
+        database.survey(broken()), database.survey(ids()), return_exceptions=True
+    )
+    assert isinstance(done[0], StorageError)
+    assert done[1] == [1]
+
+
+@pytest.mark.parametrize("surveyed", [False, True])
+async def test_a_closed_database_refuses_surveys(path: str, surveyed: bool) -> None:
+    database = SQLiteDatabase(path)
+    await database.write(each([CREATE()]))
+    if surveyed:
+        await database.survey(ids())
+    database.close()
+    with pytest.raises(StorageError, match="is closed"):
+        await database.survey(ids())
+
+
+async def test_a_database_in_memory_is_surveyed_as_it_is_read() -> None:
+    database = SQLiteDatabase(":memory:")
+    await database.write(each([CREATE()]))
+    await database.write(insert(1))
+    assert await database.survey(ids()) == [1]
+    database.close()
+
+
 async def test_a_read_does_not_wait_for_a_writer(database: SQLiteDatabase) -> None:
     begun, released = threading.Event(), threading.Event()
 

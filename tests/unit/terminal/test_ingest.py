@@ -55,6 +55,21 @@ def test_a_folder_is_indexed_and_again_without_doubling(
     assert len(list(engine.files.list())) == 2
 
 
+def test_a_file_that_is_too_large_is_left_out(
+    engine_factory: EngineFactory,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LANGCHAIN_ASSISTANTS_MAX_FILE_BYTES", "20")
+    engine = engine_factory()
+    command = ["ingest", str(folder), "--store", "Manuals", "--database", engine.url]
+    assert main(command) == 1
+    shown = capsys.readouterr().out
+    assert "lamp.md: " in shown
+    assert "1 of 3 files are indexed" in shown
+
+
 @pytest.mark.parametrize("name", ["empty", "missing"])
 def test_a_folder_without_files_is_an_error(
     engine_factory: EngineFactory,
