@@ -12,7 +12,7 @@ from tests.interpreters.shell_sandbox import Shells, ShellSandbox
 from langchain_assistants.errors import InterpreterError
 from langchain_assistants.interpreters import sandbox_backend
 from langchain_assistants.interpreters.sandbox_backend import SandboxBackendInterpreter
-from langchain_assistants.testing.interpreter_conformance import InterpreterConformance
+from langchain_assistants.testing import InterpreterConformance
 
 PYTHON = os.path.realpath(sys.executable)  # not the environment's, which starts slowly
 

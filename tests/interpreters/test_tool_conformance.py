@@ -10,7 +10,7 @@ import pytest
 from langchain_core.tools import tool
 
 from langchain_assistants.interpreters.tool import ToolInterpreter
-from langchain_assistants.testing.interpreter_conformance import CodeConformance
+from langchain_assistants.testing import CodeConformance
 
 
 @tool
