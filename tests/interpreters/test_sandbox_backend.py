@@ -21,6 +21,8 @@ PYTHON = os.path.realpath(sys.executable)  # not the environment's, which starts
 class TestSandboxBackend(InterpreterConformance):
     """A provider over a shell."""
 
+    streams = False
+
     @pytest.fixture(scope="class")
     @classmethod
     def provider(

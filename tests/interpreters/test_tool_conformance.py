@@ -21,6 +21,8 @@ async def python(code: str) -> str:
 class TestTool(CodeConformance):
     """A tool that keeps no state."""
 
+    streams = False
+
     @pytest.fixture(scope="class")
     @classmethod
     def provider(cls) -> ToolInterpreter:
