@@ -145,6 +145,13 @@ def test_the_block_of_the_interpreters_page_computes(
     assert told["results"] == ["25"]
 
 
+def test_the_block_of_the_code_interpreters_page_prints_what_it_says(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("docs/code-interpreter.md")
+    assert run(["-c", block], server, tmp_path) == "6 None\n"
+
+
 def test_the_block_of_the_operations_page_runs(tmp_path: Path) -> None:
     (block,) = python_blocks("docs/operations.md")
     done = subprocess.run(
@@ -192,6 +199,7 @@ def test_there_are_examples() -> None:
     [
         "README.md",
         "docs/architecture.md",
+        "docs/code-interpreter.md",
         "docs/coming-from.md",
         "docs/interpreters.md",
         "docs/langgraph.md",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-STUBBORN = """
+_STUBBORN = """
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 while True: pass
@@ -37,6 +37,8 @@ _A_LIE = """
 import json, os
 for fd in range(3, 250):
     for line in ({"type": "done", "number": "x"}, {"type": "display", "text": {"a": 1}},
+                 {"type": "display", "text": dict.fromkeys("abc" * 9), "data": {}},
+                 {"type": "display", "text": {"a" * 999: ""}, "data": {}},
                  {"type": "display", "text": {}, "data": {"image/png": "no base64"}},
                  {"type": "stdout", "text": 5}, {"type": []}, {"type": "ready"}):
         try:
@@ -61,7 +63,7 @@ SURVIVED: list[tuple[str, str, bool, dict[str, object]]] = [
     ("an_endless_sleep", "import time; time.sleep(99)", False, _LATE),
     ("a_bare_except", "try:\n  while 1: pass\nexcept: pass", False, _LATE),
     ("a_loop_in_c", "import re; re.match('(a+)+$', 'a' * 64 + 'b')", True, _TOO_LATE),
-    ("no_interrupts", STUBBORN, True, _TOO_LATE),
+    ("no_interrupts", _STUBBORN, True, _TOO_LATE),
     ("a_huge_array", "bytearray(64 << 30)", False, _fails("MemoryError")),
     (
         "growing_memory",

@@ -19,7 +19,7 @@ from tests.interpreters.scene import HELD, Scene, scene_of
 
 from langchain_assistants.interpreters.base import ExecutionResult
 
-AT_ONCE = 5
+AT_ONCE = 8
 """Attacks that run at the same time: most of them wait for their end."""
 
 

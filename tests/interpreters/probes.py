@@ -179,7 +179,7 @@ for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb"):
 for path in ("/x", "/dev/x", "/usr/x", "/etc/x", "/mnt/x", "/proc/x", "/run/x"):
     attempt(path, write, path)
 if H["jail"] == "bubblewrap":
-    for path in ("/tmp/x", "/dev/shm/x", "/mnt/data/x"):
+    for path in (os.environ["TMPDIR"] + "/x", "/dev/shm/x", "/mnt/data/x"):
         write(path)
     mounts = [l.split()[:4] for l in open("/proc/mounts")]
     writable = {m[1] for m in mounts if "rw" in m[3].split(",") and m[2] == "tmpfs"}

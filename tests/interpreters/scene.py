@@ -24,7 +24,7 @@ SMALL = Limits(
     memory_bytes=512 << 20,
     file_bytes=1 << 20,
     folder_bytes=8 << 20,
-    folder_entries=3_000,
+    folder_entries=1_000,
     tasks=24,
 )
 HELD = "held"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tests.interpreters.havoc import ATTACKS
@@ -33,17 +35,20 @@ def test_every_attack_fails(jail: str, user: str, subtests: pytest.Subtests) -> 
             assert outcome == HELD, done.stderr
 
 
-@pytest.mark.parametrize(
-    "probe", ["files_of_the_host_are_not_read", "sockets_of_the_host_are_out_of_reach"]
-)
-def test_without_a_jail_a_probe_finds_a_way(
-    probe: str, tmp_path: os.PathLike[str]
-) -> None:
-    facts = dict.fromkeys(["secret", "project", "ssh", "unix_datagram"], __file__)
-    folders = dict.fromkeys(["folder", "home"], str(tmp_path))
-    names = dict.fromkeys(["unix", "abstract", "abstract_datagram"], "/none")
-    scene = {**facts, **folders, **names, "jail": "none"}
-    names_of_all: dict[str, object] = {"H": scene}
-    exec(PRELUDE + PROBES[probe] + "\nsocket.socket().close()", names_of_all)
-    if probe == "files_of_the_host_are_not_read":
-        assert str(tmp_path) in names_of_all["done"]  # type: ignore[operator]
+def test_without_a_jail_a_probe_finds_its_way(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    facts = {
+        **dict.fromkeys(["secret", "project", "ssh"], str(secret)),
+        **dict.fromkeys(["folder", "home"], str(tmp_path)),
+        "jail": "none",
+    }
+    probe = PROBES["files_of_the_host_are_not_read"]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{PRELUDE}\nH = {facts!r}\n{probe}\nprint(done)"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert {str(secret), str(tmp_path), "/etc/passwd"} <= set(eval(done.stdout))

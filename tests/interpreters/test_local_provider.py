@@ -83,6 +83,15 @@ async def test_without_a_jail_code_does_not_run_and_the_error_says_what_to_do(
     await interpreter.aclose()
 
 
+@pytest.mark.parametrize("abi", [1, 3])
+async def test_an_older_landlock_holds_too(
+    abi: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jails.landlock, "abi", lambda: abi)
+    async with LocalInterpreter(jail="landlock", pool_size=0) as interpreter:
+        assert interpreter.check() == []
+
+
 async def test_a_jail_that_leaks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Leaking(Landlock):
         def command(self, *args: object, **options: object) -> list[str]:
@@ -126,6 +135,24 @@ async def test_a_session_from_the_pool_is_there_at_once(
         assert len(set(ids)) == 3
         for session in sessions:
             assert (await session.run("print(1)", timeout=60)).stdout == "1\n"
+
+
+async def test_eight_sessions_work_at_once_and_do_not_mix() -> None:
+    async with LocalInterpreter() as interpreter:
+        sessions = [interpreter.session() for _ in range(8)]
+
+        async def use(number: int) -> str:
+            session = sessions[number]
+            code = f"n = {number}; open('n', 'w').write(str(n))"
+            await session.run(code, timeout=60)
+            again = await session.run("print(n, open('n').read())", timeout=60)
+            return again.stdout
+
+        said = await asyncio.gather(*map(use, range(8)))
+        assert said == [f"{number} {number}\n" for number in range(8)]
+        assert len({session.id for session in sessions}) == 8
+        owners = {s.lodging.folder.uid for s in sessions if s.lodging}
+        assert len(owners) == (8 if os.geteuid() == 0 else 1)
 
 
 async def test_closing_ends_every_session_and_the_pool_and_leaves_no_file() -> None:
@@ -201,17 +228,20 @@ def test_what_a_killed_process_left_is_deleted_by_the_next(
     os.utime(old, (0, 0))
     new = tmp_path / "langchain-assistants-sessions-new"
     new.mkdir()
-    base = keeper._new_base()
+    base, lock = keeper._new_base()
     os.utime(base, (0, 0))
     assert sorted(tmp_path.iterdir()) == sorted([base, new])
-    keeper._new_base()
+    _, another = keeper._new_base()
     assert base.exists()
+    os.close(lock)
+    os.close(another)
 
 
 def test_a_user_is_given_to_one_session_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(users, "USERS", range(60_706, 60_708))
+    first = 1_000_000 + 10 * os.getpid()  # claimed by no session of another test
+    monkeypatch.setattr(users, "USERS", range(first, first + 2))
     taken = [users.User(), users.User()]
     assert len({user.uid for user in taken}) == 2
     with pytest.raises(InterpreterError, match="All 2 users"):

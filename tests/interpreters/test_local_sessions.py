@@ -136,6 +136,19 @@ async def test_a_call_that_is_cancelled_stops_its_code_and_keeps_the_state(
     assert result.displayed == [Displayed({"text/plain": "1"}, is_result=True)]
 
 
+async def test_a_session_that_is_closed_after_a_cancelled_call_starts_anew(
+    session: LocalSession,
+) -> None:
+    async def on_event(event: OutputEvent) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await session.run(ENDLESS, timeout=60, on_event=on_event)
+    await session.close()
+    result = await run(session, "1")
+    assert (result.state_lost, result.error) == (True, None)
+
+
 async def test_an_error_of_the_listener_is_the_callers_own(
     session: LocalSession,
 ) -> None:
@@ -174,6 +187,14 @@ async def test_open_figures_are_shown_as_pictures(session: LocalSession) -> None
         assert png.startswith(b"\x89PNG")
     assert await text(session, "plt.get_fignums()") == "[]"
     assert result.stderr == ""
+
+
+async def test_figures_of_code_that_fails_are_shown_too(session: LocalSession) -> None:
+    result = await run(
+        session, "import matplotlib.pyplot as plt\nplt.plot([1, 2])\n1 / 0"
+    )
+    assert [type(event).__name__ for event in result.events] == ["Displayed", "Raised"]
+    assert await text(session, "plt.get_fignums()") == "[]"
 
 
 async def test_tables_have_more_than_one_form(session: LocalSession) -> None:

@@ -52,7 +52,9 @@ class Channel:
     async def receive(self) -> dict[str, Any] | None:
         """Return the next event; None: the worker is gone, or it talks nonsense."""
         while not self._lines:
-            if self._rest_size > LONGEST_LINE or not await self._read():
+            if self._closed or self._rest_size > LONGEST_LINE:
+                return None
+            if not await self._read():
                 return None
         try:
             event = json.loads(self._lines.popleft())

@@ -8,7 +8,6 @@ import platform
 import re
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -149,7 +148,7 @@ def _worker(
         "paths": runtime.packages(),
         "alias": alias,
     }
-    return [*runtime.program(), json.dumps(asdict(confinement)), json.dumps(serving)]
+    return [*runtime.program(), json.dumps(vars(confinement)), json.dumps(serving)]
 
 
 def _rlimits(limits: Limits, *, own_tasks: bool) -> dict[str, int]:

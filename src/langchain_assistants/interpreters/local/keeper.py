@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import tempfile
@@ -63,7 +64,9 @@ class Keeper:
         self._idle: deque[Lodging] = deque()
         self._lodgings: list[Lodging] = []
         self._base: Path | None = None
-        self._tidied: weakref.finalize[[Path, list[Lodging]], Keeper] | None = None
+        self._tidied: (
+            weakref.finalize[[int, Path, int, list[Lodging]], Keeper] | None
+        ) = None
 
     def lodge(self, tenant: Tenant) -> Future[None]:
         """Give a tenant a lodging with a worker, unless it has one.
@@ -92,6 +95,18 @@ class Keeper:
         """Bring the pool to its size."""
         return self._warden.ask(self._refill)
 
+    async def warm(self) -> None:
+        """Bring the pool to its size and wait until all in it can take orders."""
+        await asyncio.wrap_future(self.refill())
+        for _ in range(self._pool_size):
+            try:
+                lodging = self._idle.popleft()
+            except IndexError:  # somebody was glad to have it sooner
+                return
+            if lodging.worker is not None:
+                await lodging.worker.ready()
+            self._idle.append(lodging)
+
     def kill_worker(self, lodging: Lodging) -> Future[None]:
         """Kill a lodging's worker; whoever waits for its events is told."""
 
@@ -105,9 +120,10 @@ class Keeper:
         """Drop a lodging's worker, which nobody waits for, and all that it started."""
         return self._warden.ask(lambda: _stop(lodging, patience))
 
-    def clear(self, lodging: Lodging) -> Future[None]:
+    async def clear(self, lodging: Lodging) -> None:
         """Take a lodging back: its processes, its files and its user."""
-        return self._warden.ask(lambda: self._clear(lodging))
+        await asyncio.wrap_future(self._warden.ask(lambda: _stop(lodging)))
+        await asyncio.to_thread(self._clear, lodging)  # many files take long
 
     def close(self) -> Future[None]:
         """Take everything back; whoever comes then starts anew."""
@@ -137,9 +153,11 @@ class Keeper:
 
     def _make(self) -> Lodging:
         if self._base is None:
-            self._base = _new_base()
+            self._base, lock = _new_base()
             # Also when the process ends, and nobody has closed the keeper.
-            self._tidied = weakref.finalize(self, _tidy, self._base, self._lodgings)
+            self._tidied = weakref.finalize(
+                self, _tidy, os.getpid(), self._base, lock, self._lodgings
+            )
         user = User() if os.geteuid() == 0 else None
         folder = SessionFolder(self._base, user.uid if user else None)
         lodging = Lodging(folder, user)
@@ -165,7 +183,7 @@ class Keeper:
         lodging.folder.delete()
         if lodging.user is not None:
             lodging.user.release()
-        if lodging in self._lodgings:
+        with suppress(ValueError):  # it was cleared from elsewhere at the same time
             self._lodgings.remove(lodging)
 
 
@@ -176,20 +194,26 @@ def _stop(lodging: Lodging, patience: float = 0.0) -> None:
         lodging.worker = None
 
 
-def _tidy(base: Path, lodgings: list[Lodging]) -> None:
+def _tidy(pid: int, base: Path, lock: int, lodgings: list[Lodging]) -> None:
+    if os.getpid() != pid:  # a fork ends: they are its parent's
+        return
     for lodging in lodgings:
         _stop(lodging)
+        if lodging.user is not None:
+            lodging.user.release()
     delete_tree(base)
+    os.close(lock)
 
 
-def _new_base() -> Path:
-    """Make a folder that says, by a lock, that its process lives."""
+def _new_base() -> tuple[Path, int]:
+    """Make a folder, and a descriptor whose lock says that its process lives."""
     _delete_stale_bases()
     base = Path(tempfile.mkdtemp(prefix=_PREFIX))
     # Users of sessions pass through; only names that are guessed lead anywhere.
     base.chmod(0o711)
-    fcntl.flock(os.open(base, AS_FOLDER), fcntl.LOCK_EX)
-    return base
+    lock = os.open(base, AS_FOLDER)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return base, lock
 
 
 def _delete_stale_bases() -> None:

@@ -94,6 +94,10 @@ class LocalInterpreter:
         """Try the jails with a hostile program; return what is wrong, in words.
 
         An empty list: sessions work, and the first one is being prepared.
+
+        Warning:
+            It blocks for up to a second; in a coroutine use
+            `await asyncio.to_thread(interpreter.check)`.
         """
         problems: list[str] = []
 
@@ -108,6 +112,15 @@ class LocalInterpreter:
         thread.start()
         thread.join()
         return problems
+
+    async def warm(self) -> None:
+        """Choose the jail and fill the pool, so that the first session starts at once.
+
+        Raises:
+            ConfigurationError: There is no jail that holds.
+        """
+        keeper = await self._ready()
+        await keeper.warm()
 
     async def aclose(self) -> None:
         """End all sessions and idle workers, and delete their files."""
@@ -162,10 +175,12 @@ class LocalInterpreter:
         return [jail for jail in jails if self._wanted in ("auto", jail.name)]
 
     async def _tried(self, jail: Jail) -> tuple[Keeper, str | None]:
+        from langchain_assistants.interpreters.local import runtime
         from langchain_assistants.interpreters.local.keeper import Keeper
         from langchain_assistants.interpreters.local.self_test import weaknesses
         from langchain_assistants.interpreters.local.session import LocalSession
 
+        runtime.compile_inside()
         keeper = Keeper(jail, self._limits, pool_size=self._pool_size)
 
         async def this() -> Keeper:

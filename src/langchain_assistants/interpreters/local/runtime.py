@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import site
 import sys
-import sysconfig
 from functools import cache
 from pathlib import Path
 
@@ -54,12 +54,11 @@ def packages() -> tuple[str, ...]:
 @cache
 def readable() -> tuple[str, ...]:
     """Return what a session can read besides its own files; no path lies in another."""
-    libraries = Path(sysconfig.get_path("stdlib", vars=_base())).parent
     paths = [
         *(path for path in _SYSTEM if os.path.exists(path)),
         str(INSIDE),
         executable(),
-        os.path.realpath(libraries),
+        os.path.realpath(Path(os.__file__).parents[1]),  # the stdlib, libpython
         *packages(),
     ]
     return tuple(
@@ -85,6 +84,11 @@ def program() -> list[str]:
     return [executable(), "-I", "-S", "-B", str(INSIDE / "__main__.py")]
 
 
+def compile_inside() -> None:
+    """Compile what runs in the jail, which itself can write nothing there."""
+    compileall.compile_dir(INSIDE, quiet=2)
+
+
 def environment(data: str, temporary: str) -> dict[str, str]:
     """Return the whole environment of a session, by where its folders are."""
     return {
@@ -97,11 +101,4 @@ def environment(data: str, temporary: str) -> dict[str, str]:
         "MPLCONFIGDIR": f"{temporary}/matplotlib",
         "PYTHONDONTWRITEBYTECODE": "1",
         **{f"{name}_NUM_THREADS": "1" for name in _THREADS},
-    }
-
-
-def _base() -> dict[str, str]:
-    return {
-        "installed_base": sys.base_prefix,
-        "installed_platbase": sys.base_exec_prefix,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from langchain_assistants.errors import InterpreterError
@@ -24,7 +23,6 @@ from langchain_assistants.interpreters.turns import Turns
 
 T = TypeVar("T")
 
-_START_SECONDS = 30.0
 _DYING_SECONDS = 0.5
 _EXCESSES = {
     "time": "did not stop in time",
@@ -165,11 +163,7 @@ class LocalSession:
     async def _greeted(self, lodging: Lodging) -> None:
         worker = lodging.worker
         assert worker is not None
-        event = None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_START_SECONDS):
-                event = await worker.channel.receive()
-        if event is None or event.get("type") != "ready":
+        if not await worker.ready():
             complaint = worker.complaint
             await self._lose()
             raise InterpreterError(
@@ -230,15 +224,21 @@ class LocalSession:
             self._state_lost = self._had_state or self._state_lost
 
     async def _lose(self) -> None:
-        lodging, self.lodging = self.lodging, None
+        lodging, self.lodging, self._unsettled = self.lodging, None, None
         if lodging is not None:
             self._state_lost = True
             keeper = await self._keeper()
-            await asyncio.shield(asyncio.wrap_future(keeper.clear(lodging)))
+            await asyncio.shield(keeper.clear(lodging))
 
     async def _in_folder(self, act: Callable[[SessionFolder], T]) -> T:
         folder = (await self._lodged()).folder
-        return await asyncio.to_thread(act, folder)
+        try:
+            return await asyncio.to_thread(act, folder)
+        except OSError as error:
+            raise InterpreterError(
+                f"The files of session {folder.id} could not be reached "
+                f"({error.strerror}); try again."
+            ) from error
 
 
 def _closed(id: str | None) -> InterpreterError:

@@ -14,7 +14,11 @@ DEEPEST = 64
 
 
 def walk(top: Path) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
-    """Yield all that is below a folder, a moving target, without following a link."""
+    """Yield all that is below a folder, a moving target, without following a link.
+
+    Raises:
+        PermissionError: Somebody is closing folders while they are walked.
+    """
     try:
         fd = os.open(top, AS_FOLDER)
     except FileNotFoundError:
@@ -44,20 +48,16 @@ def _walk_in(
 def _opened(folder: int, name: str) -> int | None:
     """Open a folder in a folder, even one that its owner closed; None: it is gone."""
     try:
-        return os.open(name, AS_FOLDER, dir_fd=folder)
-    except PermissionError:
-        pass
+        fd = os.open(name, os.O_PATH | AS_FOLDER, dir_fd=folder)
     except OSError:
         return None
     try:
-        fd = os.open(name, os.O_PATH | AS_FOLDER, dir_fd=folder)
-        try:
-            os.chmod(f"/proc/self/fd/{fd}", 0o700)
-        finally:
-            os.close(fd)
-        return os.open(name, AS_FOLDER, dir_fd=folder)
-    except OSError:
-        return None
+        own = f"/proc/self/fd/{fd}"  # the folder itself, whatever its name leads to now
+        if os.fstat(fd).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(own, stat.S_IRWXU)
+        return os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(fd)
 
 
 def delete_tree(top: Path) -> None:

@@ -22,9 +22,9 @@ from langchain_assistants.interpreters.local.worker_process import Excess, Worke
 
 T = TypeVar("T")
 
-_ROUND_SECONDS = 0.25
-# Rounds take at most a tenth of a core, however full the folders are.
-_REST_PER_ROUND = 10
+_LOOK_SECONDS = 0.25
+# A session whose folder takes long to walk is looked at less often, and no other.
+_REST_PER_LOOK = 5
 
 
 class Warden:
@@ -56,7 +56,8 @@ class Warden:
                     done.set_exception(error)
 
         with self._starting:
-            if self._thread is None:
+            # A fork of this process has no threads but its own.
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._work, name="interpreter-warden", daemon=True
                 )
@@ -76,27 +77,34 @@ class Warden:
         self._watched.add(worker)
 
     def _work(self) -> None:
-        next_round = time.monotonic()
         while True:
-            wait = max(0.0, next_round - time.monotonic()) if self._watched else None
+            due = min((worker.look_at for worker in self._watched), default=None)
+            wait = None if due is None else max(0.0, due - time.monotonic())
             try:
                 act = self._asked.get(timeout=wait)
                 if act is None:
                     return
                 act()
             except Empty:
-                begun = time.monotonic()
                 self._look()
-                now = time.monotonic()
-                next_round = now + max(_ROUND_SECONDS, _REST_PER_ROUND * (now - begun))
 
     def _look(self) -> None:
         self._watched = {worker for worker in self._watched if worker.alive}
         processes = Processes()
         for worker in self._watched:
-            worker.excess = self._excess(worker, processes)
+            begun = time.monotonic()
+            if begun < worker.look_at:
+                continue
+            try:
+                worker.excess = self._excess(worker, processes)
+            except PermissionError:  # it is closing folders in front of us
+                worker.excess = "folder"
+            except OSError:  # this process has no descriptor left: it may have soon
+                continue
             if worker.excess is not None:
                 worker.kill()
+            now = time.monotonic()
+            worker.look_at = now + max(_LOOK_SECONDS, _REST_PER_LOOK * (now - begun))
 
     def _excess(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         if worker.kill_at is not None and time.monotonic() > worker.kill_at:

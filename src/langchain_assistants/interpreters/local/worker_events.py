@@ -13,6 +13,8 @@ from langchain_assistants.interpreters.base import (
     Raised,
 )
 
+_MOST_FORMS, _LONGEST_MIME_TYPE = 32, 200
+
 
 def output_event(event: dict[str, Any]) -> OutputEvent | None:
     """Return what an event puts out, the exception at the end of code included."""
@@ -30,12 +32,16 @@ def _printed(event: dict[str, Any]) -> Printed | None:
 
 def _displayed(event: dict[str, Any]) -> Displayed | None:
     text, data = event.get("text"), event.get("data")
-    if event.get("type") != "display" or not isinstance(text, dict):
+    if event.get("type") != "display":
+        return None
+    if not isinstance(text, dict) or not isinstance(data, dict):
+        return None
+    if len(text) + len(data) > _MOST_FORMS or any(map(_is_long, (*text, *data))):
         return None
     forms: dict[str, str | bytes] = {
         mime: _clean(form) for mime, form in text.items() if isinstance(form, str)
     }
-    for mime, encoded in data.items() if isinstance(data, dict) else ():
+    for mime, encoded in data.items():
         try:
             forms[mime] = base64.b64decode(encoded, validate=True)
         except (TypeError, ValueError, binascii.Error):
@@ -48,6 +54,10 @@ def _raised(error: object) -> Raised | None:
         return None
     parts = [error.get(part) for part in ("name", "message", "traceback")]
     return Raised(*(_clean(part) if isinstance(part, str) else "" for part in parts))
+
+
+def _is_long(mime: str) -> bool:
+    return len(mime) > _LONGEST_MIME_TYPE
 
 
 def _clean(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from langchain_assistants.interpreters.local.limits import Limits
 
 Excess = Literal["time", "memory", "tasks", "folder"]
 
+_START_SECONDS = 30.0
 _DYING_SECONDS = 5.0
 _COMPLAINT = 2_000
 
@@ -27,6 +29,7 @@ class WorkerProcess:
     Attributes:
         channel: What it is talked to by.
         kill_at: When the warden kills it, in seconds of the monotonic clock.
+        look_at: When the warden looks at it next.
         excess: Which limit the warden killed it for.
     """
 
@@ -34,6 +37,8 @@ class WorkerProcess:
         """Start it; from a thread that lives on: its death signal is the thread's."""
         self.folder = folder
         self.kill_at: float | None = None
+        self.look_at = 0.0
+        self._is_ready = False
         self.excess: Excess | None = None
         requests, to_worker = os.pipe()
         from_worker, events = os.pipe()
@@ -59,6 +64,15 @@ class WorkerProcess:
             for fd in (requests, events, info):
                 os.close(fd)
         self.channel = Channel(to_worker, from_worker)
+
+    async def ready(self) -> bool:
+        """Wait until it takes orders; False: it will not."""
+        if not self._is_ready:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_START_SECONDS):
+                    event = await self.channel.receive()
+                    self._is_ready = event is not None and event.get("type") == "ready"
+        return self._is_ready
 
     @property
     def pid(self) -> int:

@@ -18,9 +18,7 @@ if __name__ == "__main__":
     __package__ = "inside"
 
     from .confinement import Confinement
-
-    Confinement(**json.loads(sys.argv[1])).enter()
-
     from .worker import serve
 
+    Confinement(**json.loads(sys.argv[1])).enter()
     serve(**json.loads(sys.argv[2]))

@@ -13,7 +13,10 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes long
+if TYPE_CHECKING:
+    from typing import Any
 
 _ONE = (
     *("access", "chdir", "chmod", "chown", "lchown", "listdir", "listxattr", "lstat"),

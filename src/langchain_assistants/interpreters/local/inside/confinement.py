@@ -8,7 +8,6 @@ import resource
 import signal
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from . import landlock, seccomp
 from .kernel import prctl, syscall
@@ -22,28 +21,39 @@ _CAPABILITY_VERSION = 0x20080522
 _NICENESS = 10
 
 
-@dataclass(frozen=True, slots=True)
 class Confinement:
-    """Everything that a jail takes, as the host writes it down.
+    """Everything that a jail takes; its attributes are JSON."""
 
-    Attributes:
-        limits: rlimits by their names without `RLIMIT_`.
-        read: Paths that can be read, under Landlock.
-        write: Paths that can be written, under Landlock.
-        landlock: The ABI version to use; 0: the mounts decide what can be reached.
-        uid: The user and group to become; None: it stays what it is.
-        reads_as_root: Keep the capability to pass folders that are closed to that
-            user, for a Python that lies in one; Landlock then decides alone.
-        parent: The process not to outlive; None: it cannot be seen.
-    """
+    def __init__(
+        self,
+        *,
+        limits: Mapping[str, int],
+        read: Sequence[str] = (),
+        write: Sequence[str] = (),
+        landlock: int = 0,
+        uid: int | None = None,
+        reads_as_root: bool = False,
+        parent: int | None = None,
+    ) -> None:
+        """Take nothing yet.
 
-    limits: Mapping[str, int]
-    read: Sequence[str] = ()
-    write: Sequence[str] = ()
-    landlock: int = 0
-    uid: int | None = None
-    reads_as_root: bool = False
-    parent: int | None = None
+        Args:
+            limits: rlimits by their names without `RLIMIT_`.
+            read: Paths that can be read, under Landlock.
+            write: Paths that can be written, under Landlock.
+            landlock: The ABI version to use; 0: the mounts decide what is reached.
+            uid: The user and group to become; None: it stays what it is.
+            reads_as_root: Keep the capability to pass folders that are closed to that
+                user, for a Python that lies in one; Landlock then decides alone.
+            parent: The process not to outlive; None: it cannot be seen.
+        """
+        self.limits = limits
+        self.read = read
+        self.write = write
+        self.landlock = landlock
+        self.uid = uid
+        self.reads_as_root = reads_as_root
+        self.parent = parent
 
     def enter(self) -> None:
         """Take it all, for good.

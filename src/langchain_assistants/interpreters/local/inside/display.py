@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from json import dumps
-from typing import Any
 
 from .events import Events
 from .streams import Stream
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes long
+if TYPE_CHECKING:
+    from typing import Any
 
 _LARGEST_TEXT = 1_000_000
 _LARGEST_FORM = 10_000_000

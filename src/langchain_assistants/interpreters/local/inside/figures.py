@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes long
+if TYPE_CHECKING:
+    from typing import Any
 
 display: Callable[..., None] = print
 """What shows a figure; the worker sets it."""
@@ -21,6 +24,12 @@ def show(*_: object, **__: object) -> None:
         if figure.get_axes() or figure.texts or figure.images:
             display(figure)
     pyplot.close("all")
+
+
+def close() -> None:
+    """Close the open figures unseen."""
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 def png(figure: Any) -> bytes:

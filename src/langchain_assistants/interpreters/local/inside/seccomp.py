@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from collections.abc import Iterable
 
@@ -41,7 +40,7 @@ def install(*, processes: bool) -> None:
         processes: Whether it may have children and be the owner of what it sees;
             else it cannot fork, execute, signal others or change a file's metadata.
     """
-    instructions = program(platform.machine(), processes=processes, own_pid=os.getpid())
+    instructions = program(os.uname().machine, processes=processes, own_pid=os.getpid())
     code = ctypes.create_string_buffer(
         b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
     )

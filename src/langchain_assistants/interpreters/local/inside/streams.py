@@ -9,9 +9,12 @@ import threading
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Iterable
-from typing import Any
 
 from .events import Events
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes long
+if TYPE_CHECKING:
+    from typing import Any
 
 _FLUSH_SECONDS = 0.01
 _FLUSH_CHARACTERS = 32_768

@@ -6,7 +6,7 @@ asm-generic/unistd.h; `-`: the architecture has no such call.
 
 from __future__ import annotations
 
-import platform
+import os
 from collections.abc import Mapping
 
 _COLUMNS = {"x86_64": 1, "aarch64": 2}
@@ -89,6 +89,6 @@ def is_known(machine: str) -> bool:
 
 def numbers(table: str, machine: str | None = None) -> dict[str, int]:
     """Return a table's calls by name, for an architecture or for this machine's."""
-    column = _COLUMNS[machine or platform.machine()]
+    column = _COLUMNS[machine or os.uname().machine]
     rows = (row.split() for row in table.split(","))
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}

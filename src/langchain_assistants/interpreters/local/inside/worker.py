@@ -13,7 +13,6 @@ import traceback
 import types
 from json import loads
 from queue import SimpleQueue
-from typing import Any
 
 from . import figures
 from .alias import Alias
@@ -21,10 +20,12 @@ from .display import Display
 from .events import Events, Interrupts
 from .streams import Flusher, Pump, Stream
 
+TYPE_CHECKING = False  # as `typing` has it, whose import takes long
+if TYPE_CHECKING:
+    from typing import Any
+
 _REPEAT_SECONDS = 0.05
 _HERE = os.path.dirname(__file__)
-
-Request = dict[str, Any]
 
 
 def serve(*, requests: int, events: int, paths: list[str], alias: str | None) -> None:
@@ -36,6 +37,7 @@ def serve(*, requests: int, events: int, paths: list[str], alias: str | None) ->
         paths: Where packages are imported from.
         alias: Another name of the working folder; None: it has its true one.
     """
+    _close_all_but(requests, events)
     sys.path[:] = [path for path in sys.path if path != _HERE]
     sys.path += [*paths, ""]
     sys.argv[:] = [""]
@@ -53,7 +55,7 @@ class Worker:
         """Begin with an empty namespace."""
         self._events = events
         self._interrupts = interrupts
-        self._requests: SimpleQueue[Request] = SimpleQueue()
+        self._requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
         flusher = Flusher()
         self._streams = [
             Stream("stdout", 1, events, flusher),
@@ -120,6 +122,12 @@ class Worker:
                 self._interrupts.arm()
                 self._run(code, file)
                 figures.show()
+            except Exception:
+                figures.show()
+                raise
+            except BaseException:
+                figures.close()
+                raise
             finally:
                 self._interrupts.disarm()
                 self._builtins.update(self._sound_builtins)
@@ -152,6 +160,15 @@ class Worker:
             stream.flush()
         self._finished = number
         self._events.tell(type="done", number=number, error=error)
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close what else the jail's program left open."""
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
 def _described(error: BaseException) -> dict[str, str]:

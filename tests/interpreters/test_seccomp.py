@@ -1,0 +1,154 @@
+"""The filter of system calls, as its program says: also for other processors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import pytest
+
+from langchain_assistants.interpreters.local.inside import seccomp, syscalls
+
+ALLOWED, KILLED = "allowed", "killed"
+TABLES = [
+    syscalls.COMMON,
+    syscalls.CHECKED,
+    syscalls.PROCESSES,
+    syscalls.METADATA,
+    syscalls.ATTRIBUTES,
+]
+OWN_PID = 77
+NEW_USER_NAMESPACE, THREAD = 0x10000000, 0x00010000
+# ptrace, mount, bpf, keyctl, unshare, io_uring_setup, userfaultfd, memfd_create,
+# process_vm_writev, connect, sendmsg, and a call that nobody has.
+FOREIGN = {
+    "x86_64": [101, 165, 321, 250, 272, 425, 323, 319, 311, 42, 46, 1023],
+    "aarch64": [117, 40, 280, 219, 97, 425, 282, 279, 271, 203, 211, 1023],
+}
+
+
+class Filter:
+    """Runs the program of a processor as the kernel would."""
+
+    def __init__(self, machine: str, *, processes: bool) -> None:
+        self.machine = machine
+        self.code = seccomp.program(machine, processes=processes, own_pid=OWN_PID)
+        self.names = {
+            name: number
+            for table in TABLES
+            for name, number in syscalls.numbers(table, machine).items()
+        }
+
+    def verdict(
+        self, call: str | int, *arguments: int, architecture: int | None = None
+    ) -> str | int:
+        """Return what becomes of a call: allowed, killed, or the error's number."""
+        number = self.names[call] if isinstance(call, str) else call
+        if architecture is None:
+            architecture = syscalls.AUDIT_ARCHITECTURES[self.machine]
+        data = {0: number, 4: architecture}
+        data |= {16 + 8 * n: value for n, value in enumerate(arguments)}
+        position = accumulator = 0
+        while True:
+            operation, if_true, if_false, operand = self.code[position]
+            position += 1
+            match operation:
+                case 0x20:
+                    accumulator = data.get(operand, 0) & 0xFFFFFFFF
+                case 0x54:
+                    accumulator &= operand
+                case 0x15:
+                    position += if_true if accumulator == operand else if_false
+                case 0x35:
+                    position += if_true if accumulator >= operand else if_false
+                case 0x45:
+                    position += if_true if accumulator & operand else if_false
+                case 0x06 if operand == 0x7FFF0000:
+                    return ALLOWED
+                case 0x06 if operand == 0x80000000:
+                    return KILLED
+                case 0x06:
+                    assert operand & 0xFFFF0000 == 0x00050000
+                    return operand & 0xFFFF
+                case _:
+                    raise AssertionError(operation)
+
+
+@pytest.fixture(params=["x86_64", "aarch64"])
+def machine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("processes", [True, False])
+def test_what_is_not_listed_does_not_exist(machine: str, processes: bool) -> None:
+    filter = Filter(machine, processes=processes)
+    for number in FOREIGN[machine]:
+        assert filter.verdict(number) == errno.ENOSYS
+    assert filter.verdict("read") == ALLOWED
+    assert filter.verdict("socket", socket.AF_UNIX) == errno.EACCES
+    assert filter.verdict("read", architecture=0x40000003) == KILLED
+    assert filter.verdict(0x40000000) == errno.ENOSYS
+    assert len(filter.code) < 4096
+    assert all(max(step[1:3]) < 256 for step in filter.code)
+
+
+def test_a_thread_is_started_and_a_namespace_is_not(machine: str) -> None:
+    with_children = Filter(machine, processes=True)
+    alone = Filter(machine, processes=False)
+    for filter in (with_children, alone):
+        assert filter.verdict("clone", THREAD) == ALLOWED
+        assert filter.verdict("clone", NEW_USER_NAMESPACE) == errno.EPERM
+    assert with_children.verdict("clone", 17) == ALLOWED
+    assert alone.verdict("clone", 17) == errno.EPERM
+    assert alone.verdict("execve") == errno.ENOSYS
+
+
+def test_without_children_only_itself_is_signalled(machine: str) -> None:
+    alone = Filter(machine, processes=False)
+    for call in ("kill", "tgkill"):
+        assert alone.verdict(call, OWN_PID) == ALLOWED
+        for pid in (0, 1, -1, OWN_PID + 1):
+            assert alone.verdict(call, pid) == errno.EPERM
+    assert Filter(machine, processes=True).verdict("kill", 1) == ALLOWED
+
+
+def test_metadata_stays_where_landlock_watches(machine: str) -> None:
+    alone = Filter(machine, processes=False)
+    for call in syscalls.numbers(syscalls.METADATA, machine):
+        assert alone.verdict(call) == 0
+    for call in syscalls.numbers(syscalls.ATTRIBUTES, machine):
+        assert alone.verdict(call) == errno.ENOTSUP
+    assert Filter(machine, processes=True).verdict("fchmodat") == ALLOWED
+
+
+def test_what_is_opened_for_reading_is_not_truncated(machine: str) -> None:
+    filter = Filter(machine, processes=False)
+    assert filter.verdict("openat", -100, 0, os.O_RDONLY) == ALLOWED
+    assert filter.verdict("openat", -100, 0, os.O_WRONLY | os.O_TRUNC) == ALLOWED
+    assert filter.verdict("openat", -100, 0, os.O_RDONLY | os.O_TRUNC) == errno.EPERM
+
+
+def test_a_pair_of_sockets_is_of_streams(machine: str) -> None:
+    filter = Filter(machine, processes=True)
+    cloexec = socket.SOCK_CLOEXEC
+    stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
+    unix, internet = socket.AF_UNIX, socket.AF_INET
+    assert filter.verdict("socketpair", unix, stream | cloexec) == ALLOWED
+    assert filter.verdict("socketpair", unix, datagram | cloexec) == errno.EACCES
+    assert filter.verdict("socketpair", internet, stream) == errno.EACCES
+
+
+def test_limits_and_options_are_those_of_the_process_itself(machine: str) -> None:
+    filter = Filter(machine, processes=True)
+    assert filter.verdict("prlimit64", 0) == ALLOWED
+    assert filter.verdict("prlimit64", 1) == errno.EPERM
+    assert filter.verdict("prctl", 15) == ALLOWED
+    assert filter.verdict("prctl", 1) == errno.EPERM
+    assert filter.verdict("fcntl", 3, 8) == errno.EINVAL
+    assert filter.verdict("ioctl", 0, 0x5412) == errno.ENOTTY
+
+
+def test_no_number_stands_for_two_calls(machine: str) -> None:
+    filter = Filter(machine, processes=True)
+    assert len(set(filter.names.values())) == len(filter.names)
