@@ -82,6 +82,17 @@ def seed_messages(engine: AssistantsEngine, thread_id: str, count: int) -> None:
         )
 
 
+def seed_files(engine: AssistantsEngine, *file_ids: str) -> None:
+    """Store files of known ids, without contents."""
+    for file_id in file_ids:
+        rows(
+            engine,
+            "INSERT INTO files (id, tenant, created_at, bytes, filename, purpose, "
+            "sha256) VALUES (?, 'default', 1, 0, 'a.txt', 'assistants', '')",
+            file_id,
+        )
+
+
 def broken_invariants(engine: AssistantsEngine) -> list[str]:
     """Return what contradicts the invariants in the file at rest; empty: nothing."""
     return contradictions(everything(engine))

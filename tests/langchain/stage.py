@@ -8,6 +8,7 @@ from typing import Any
 from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add
 from tests.langchain.places import Bind
+from tests.stored import seed_files
 
 from langchain_assistants import AssistantRunnable
 from langchain_assistants.testing import ScriptedChatModel
@@ -28,6 +29,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.model = ScriptedChatModel(respond=lambda messages, asked: "4.")
         self.engine = self.factory(chat_model=self._make)
+        seed_files(self.engine, "file-1")
         self.assistant = AssistantRunnable.create_assistant(
             "Tutor", "You teach arithmetic.", [add], "gpt-4o", **self.bind(self.engine)
         )

@@ -14,6 +14,7 @@ from tests.conftest import EngineFactory
 from tests.langchain.arithmetic import add, calls, multiply
 from tests.langchain.conftest import Ask, MakeAssistant
 from tests.langchain.places import engine_of
+from tests.stored import seed_files
 
 from langchain_assistants import OpenAIAssistantRunnable, compat
 from langchain_assistants.errors import ConfigurationError
@@ -132,6 +133,7 @@ async def test_attachments_and_file_ids_join_the_message(
     make_assistant: MakeAssistant, ask: Ask, thread: str
 ) -> None:
     agent = make_assistant(["Hello.", "Bound."], cls=OpenAIAssistantRunnable)
+    seed_files(agent.engine, "file-1", "file-2", "file-3")
     given: dict[str, Any] = {
         "content": "Hi",
         "attachments": [{"file_id": "file-1", "tools": [{"type": "file_search"}]}],
