@@ -21,7 +21,13 @@ CONSTRAINTS = (ROOT / "constraints.txt").read_text()
 
 EXTRAS = {
     "openai": {"langchain-openai", "openai"},
-    "server": {"fastapi", "prometheus-client", "python-multipart", "uvicorn"},
+    "server": {
+        "fastapi",
+        "httptools",
+        "prometheus-client",
+        "python-multipart",
+        "uvicorn",
+    },
     "postgres": {"pgvector", "procrastinate", "psycopg"},
     "e2b": {"e2b", "e2b-code-interpreter"},
     "search": {"ddgs"},

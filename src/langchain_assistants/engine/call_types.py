@@ -99,8 +99,7 @@ def for_model(call: Mapping[str, Any]) -> tuple[str, str, str | None]:
         return kind, arguments, None if results is None else printed(results)
     # Texts of earlier searches would fill every later prompt.
     arguments = json.dumps({QUERY: details.get(QUERY, "")})
-    names = [{**result, "content": None} for result in results or ()]
-    return kind, arguments, None if results is None else found(names)
+    return kind, arguments, None if results is None else named(results)
 
 
 def printed(outputs: Iterable[Mapping[str, Any]]) -> str:
@@ -113,17 +112,9 @@ def printed(outputs: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def found(results: Iterable[Mapping[str, Any]]) -> str:
-    """Return the results of a search as the model sees them, each with its marker."""
-    return "\n\n".join(
-        "\n".join(
-            [
-                f"【{result.get('marker', '')}†{result['file_name']}】",
-                *(part["text"] for part in result.get("content") or ()),
-            ]
-        )
-        for result in results
-    )
+def named(results: Iterable[Mapping[str, Any]]) -> str:
+    """Return the results of a search by their markers, without their texts."""
+    return "\n".join(f"【{r.get('marker', '')}†{r['file_name']}】" for r in results)
 
 
 def _text(value: object) -> str:

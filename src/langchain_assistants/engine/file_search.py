@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from langchain_assistants.engine.call_types import QUERY, found
+from langchain_assistants.engine.call_types import QUERY
 from langchain_assistants.engine.exhibits import Exhibits
 from langchain_assistants.engine.hosted import HostedCall, HostedResult
 from langchain_assistants.engine.vector_store_rows import (
@@ -17,6 +17,7 @@ from langchain_assistants.engine.vector_store_rows import (
     living_store_row,
     touch_store,
 )
+from langchain_assistants.engine.vector_store_search import to_page
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.retrieval.ask import Ask
 from langchain_assistants.retrieval.found import FoundChunk
@@ -29,6 +30,11 @@ from langchain_assistants.storage.database import (
     storable,
 )
 from langchain_assistants.storage.tables import assistants, threads
+from langchain_assistants.tools.file_search import (
+    FileSearchResult,
+    numbered,
+    shown,
+)
 
 _SCHEMA: dict[str, Any] = {
     "name": "file_search",
@@ -160,15 +166,12 @@ class _OpenedSearch:
         ask = Ask([storable(query)], limit=self._most, score_threshold=self._threshold)
         now = self._place.clock()
         chunks = await self._place.chunks.search(self._stores, ask, now)
-        number = self._exhibits.next_search()
-        results = [
-            _to_result(chunk, f"{number}:{place}")
-            for place, chunk in enumerate(_within_budget(chunks))
-        ]
+        page = to_page(ask, _within_budget(chunks))
+        results = numbered(page.data, self._exhibits.next_search())
         ranking = {"ranker": _RANKER, "score_threshold": self._threshold}
         return HostedResult(
-            found(results) or "Nothing was found.",
-            {"results": results, "ranking_options": ranking},
+            shown(results),
+            {"results": [*map(_on_wire, results)], "ranking_options": ranking},
         )
 
 
@@ -194,12 +197,13 @@ def _within_budget(chunks: Sequence[FoundChunk]) -> list[FoundChunk]:
     return kept
 
 
-def _to_result(chunk: FoundChunk, marker: str) -> dict[str, Any]:
-    result = {
-        "file_id": chunk.file_id,
-        "file_name": chunk.filename,
-        "score": round(chunk.score, 6),
-        "content": [{"type": "text", "text": chunk.text}],
-        "marker": marker,
+def _on_wire(result: FileSearchResult) -> dict[str, Any]:
+    """Return a result as a step holds it."""
+    held = {
+        "file_id": result["file_id"],
+        "file_name": result["filename"],
+        "score": round(result["score"], 6),
+        "content": [{"type": "text", "text": result["text"]}],
+        "marker": result["marker"].removeprefix("【").partition("†")[0],
     }
-    return result if chunk.page is None else {**result, "page": chunk.page}
+    return held if result["page"] is None else {**held, "page": result["page"]}

@@ -148,11 +148,13 @@ class FileSearchTool(BaseTool):
         }
 
     def _answer(self, page: SearchResultsPage) -> tuple[str, list[FileSearchResult]]:
-        number = next(self._numbers)
-        results = [
-            _result(found, f"{number}:{place}") for place, found in enumerate(page.data)
-        ]
+        results = numbered(page.data, next(self._numbers))
         return shown(results), results
+
+
+def numbered(found: Sequence[SearchResult], number: int) -> list[FileSearchResult]:
+    """Return what a search found, with the markers of the search of this number."""
+    return [_result(one, f"{number}:{place}") for place, one in enumerate(found)]
 
 
 def shown(results: Sequence[FileSearchResult]) -> str:

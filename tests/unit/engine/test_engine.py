@@ -9,9 +9,7 @@ from tests.conftest import EngineFactory
 from tests.conversations import assistant_with, thread_with
 
 from langchain_assistants import (
-    AssistantRunnable,
     AssistantsEngine,
-    OpenAIAssistantRunnable,
     Settings,
 )
 from langchain_assistants.errors import ConfigurationError, StorageError
@@ -86,14 +84,8 @@ def test_every_sync_method_has_an_async_twin_with_the_same_parameters(
 
 
 def test_a_part_of_a_later_version_says_so() -> None:
-    for use in (
-        lambda: AssistantRunnable(assistant_id="asst_x", client=object()),
-        lambda: OpenAIAssistantRunnable(assistant_id="asst_x", client=object()),
-        lambda: AssistantRunnable.create_assistant("n", "i", [], "m", client=object()),
-        lambda: AssistantsEngine("postgresql://localhost/app"),
-    ):
-        with pytest.raises(ConfigurationError, match="not available in"):
-            use()
+    with pytest.raises(ConfigurationError, match="not available in"):
+        AssistantsEngine("postgresql://localhost/app")
 
 
 @pytest.mark.parametrize(
