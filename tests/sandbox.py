@@ -125,6 +125,10 @@ class Sandbox:
             for path, (data, version) in self.files.items()
         ]
 
+    async def release(self) -> None:
+        if not self._provider.pauses:
+            await self.close()
+
     async def close(self) -> None:
         self.closed = True
         self._provider.living.pop(self.id or "", None)
@@ -140,6 +144,7 @@ class Sandboxes:
         self.living: dict[str, Sandbox] = {}
         self.executed: list[str] = []
         self.hangs = True
+        self.pauses = False
         self.problems: list[str] = []
         self.closed = False
 

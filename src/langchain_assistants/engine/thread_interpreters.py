@@ -274,11 +274,14 @@ class ThreadInterpreters:
         oldest = set(idle[: max(surplus, 0)])
         await self._close_those(lambda t: t.thread_id in oldest)
 
-    async def _close_those(self, chosen: Callable[[ThreadInterpreter], bool]) -> None:
+    async def _close_those(
+        self, chosen: Callable[[ThreadInterpreter], bool], *, for_good: bool = False
+    ) -> None:
         for interpreter in [t for t in self._live.values() if chosen(t)]:
             self._live.pop(interpreter.thread_id, None)
+            session = interpreter.session
             try:
-                await interpreter.session.close()
+                await (session.close() if for_good else session.release())
             except InterpreterError as error:
                 logger.warning(
                     "interpreter_not_closed",
@@ -298,4 +301,5 @@ class ThreadInterpreters:
     async def close_idle(self) -> None:
         """Close the sessions that are over, and those of threads that are no more."""
         gone = await self._place.database.read(missing_threads(list(self._live)))
-        await self._close_those(lambda t: self._is_over(t) or t.thread_id in gone)
+        await self._close_those(lambda t: t.thread_id in gone, for_good=True)
+        await self._close_those(self._is_over)

@@ -171,6 +171,10 @@ class InterpreterSession(Protocol):
         """List the files below `home`, without hidden ones."""
         ...
 
+    async def release(self) -> None:
+        """Let go of the session: it ends, or rests where its provider can wake it."""
+        ...
+
     async def close(self) -> None:
         """End the session and everything in it; closing twice is no error."""
         ...

@@ -278,6 +278,10 @@ class SandboxBackendSession:
         self._litter.append(answer)
         return [FileInfo(*file) for file in json.loads(listed)]
 
+    async def release(self) -> None:
+        """End it: nothing could wake it."""
+        await self.close()
+
     async def close(self) -> None:
         """End the sandbox, if it is known how; the next call would open another."""
         sandbox, self._sandbox = self._sandbox, None

@@ -178,6 +178,10 @@ class ToolSession:
         """Find no files."""
         return []
 
+    async def release(self) -> None:
+        """End it: nothing could wake it."""
+        await self.close()
+
     async def close(self) -> None:
         """Let the tool go; the next call would have a new one."""
         if self.id is not None:

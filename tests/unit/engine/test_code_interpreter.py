@@ -405,6 +405,24 @@ def test_sessions_beyond_the_limit_are_closed(engine_factory: EngineFactory) -> 
     assert list(scene.sandboxes.living) == ["sandbox-1", "sandbox-2"]
 
 
+def test_a_session_that_makes_room_rests_where_it_can(
+    engine_factory: EngineFactory,
+) -> None:
+    scene = Scene(
+        engine_factory,
+        *[runs("x = 1"), "ok"] * 2,
+        *[runs("print(x)"), "ok"],
+        settings=Settings(max_interpreters=1),
+    )
+    scene.sandboxes.pauses = True
+    first = scene.thread
+    scene.ask()
+    scene.thread = thread_with(scene.engine)
+    scene.ask()
+    scene.thread = first
+    assert scene.call_of(scene.ask()).outputs[0].logs == "1\n"
+
+
 def test_the_session_of_a_deleted_thread_is_closed(
     engine_factory: EngineFactory,
 ) -> None:

@@ -135,6 +135,10 @@ class LocalSession:
         """List the files below /mnt/data: at most 1,000, the newest."""
         return await self._in_folder(lambda folder: folder.files())
 
+    async def release(self) -> None:
+        """End it: nothing could wake it."""
+        await self.close()
+
     async def close(self) -> None:
         """End the session and everything in it; the next call would start anew."""
         if (lodging := self.lodging) is None:
