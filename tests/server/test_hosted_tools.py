@@ -47,8 +47,10 @@ def script() -> ScriptedChatModel:
 class Office:
     """An engine with a CSV, and an assistant that may execute code on it."""
 
-    def __init__(self, engine_factory: EngineFactory) -> None:
-        self.engine = engine_factory(script(), interpreter=Sandboxes())
+    def __init__(
+        self, engine_factory: EngineFactory, model: ScriptedChatModel, interpreter: Any
+    ) -> None:
+        self.engine = engine_factory(model, interpreter=interpreter)
         file = self.engine.files.create(
             file=("sales.csv", b"a 1\n"), purpose="assistants"
         )
@@ -81,7 +83,7 @@ class Office:
 
 @pytest.fixture
 def office(engine_factory: EngineFactory) -> Office:
-    return Office(engine_factory)
+    return Office(engine_factory, script(), Sandboxes())
 
 
 def test_the_engine(office: Office) -> None:
@@ -163,3 +165,31 @@ def test_openais_client(office: Office, connect: Connect) -> None:
         "image_file",
     ]
     assert client.files.content(file_id).read().startswith(b"\x89PNG")
+
+
+REAL_CODE = """
+import csv
+rows = list(csv.reader(open("/mnt/data/sales.csv"), delimiter=" "))
+print(len(rows[0]), "rows")
+open("/mnt/data/clean.csv", "w").write(",".join(rows[0]))
+print(file=open("/mnt/data/chart.png", "w"))
+"""
+
+
+def test_a_jail_on_this_machine(engine_factory: EngineFactory) -> None:
+    model = ScriptedChatModel(
+        [
+            Reply(tool_calls=[call("code_interpreter", {"code": "rows[0]"})]),
+            Reply(tool_calls=[call("code_interpreter", {"code": REAL_CODE})]),
+            f"Two rows; download [clean.csv]({LINK}).",
+        ]
+    )
+    office = Office(engine_factory, model, interpreter="local")
+    client = office.engine.openai()
+    run = client.beta.threads.create_and_run_poll(
+        assistant_id=office.assistant.id,
+        thread={"messages": [{"role": "user", "content": QUESTION}]},
+    )
+    assert run.status == "completed"
+    office.check(run.thread_id)
+    client.close()
