@@ -42,13 +42,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outer_graph": BASE,
     "graph": ENGINE | {"actions", "assistant", "outer_graph", "run_input", "storage"},
     "importers": ENGINE,
+    "exporters": ENGINE,
     "scale": ENGINE | {"storage"},
     "server": ENGINE | {"__init__"},
     "in_process": ENGINE | {"server"},
     "cli": ENGINE
     | {"__init__", "assistant", "graph", "importers", "scale", "server", "storage"}
     | {"terminal"},
-    "terminal": ENGINE | {"__init__", "server", "testing"},
+    "terminal": ENGINE | {"__init__", "exporters", "importers", "server", "testing"},
     "__init__": ENGINE | {"assistant", "compat", "graph"},
 }
 # engine.openai() loads the client lazily: the one import that goes upwards.
@@ -60,13 +61,14 @@ ONLY_IN = {
     "e2b": {"interpreters"},
     "e2b_code_interpreter": {"interpreters"},
     "fastapi": {"in_process", "server"},
-    "openai": {"assistant", "compat", "in_process", "server"},
+    "openai": {"assistant", "compat", "importers", "in_process", "server"},
     "procrastinate": {"scale"},
     "prometheus_client": {"server"},
     "psycopg": {"retrieval", "scale", "storage"},
     "starlette": {"in_process", "server"},
     "sqlalchemy": {"engine", "retrieval", "scale", "storage"},
-    "sqlite3": {"retrieval", "storage", "terminal"},  # the demo reads its own file
+    # The demo reads its own file; an import puts in order what it found.
+    "sqlite3": {"importers", "retrieval", "storage", "terminal"},
     "uvicorn": {"server"},
 }
 

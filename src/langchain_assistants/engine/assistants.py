@@ -95,7 +95,7 @@ def to_assistant(row: Row) -> Assistant:
     )
 
 
-def _columns(body: Mapping[str, Any]) -> dict[str, Any]:
+def assistant_columns(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of an assistant's content, with the digest over them.
 
     A sampling field that is not given stays NULL: the model keeps its own default.
@@ -145,7 +145,7 @@ class Assistants(Resource):
             now=now,
             new_id=place.new_id,
         )
-        columns = _columns(body)
+        columns = assistant_columns(body)
         columns |= {
             "id": place.new_id(PREFIX),
             "tenant": self._tenant,
@@ -195,7 +195,9 @@ class Assistants(Resource):
             content = {name: row[name] for name in (*_TEXT, *_NUMBERS)}
             content |= {name: from_json(row[name]) for name in _JSON}
             yield _UPDATE(
-                id=assistant_id, tenant=self._tenant, **_columns(content | body)
+                id=assistant_id,
+                tenant=self._tenant,
+                **assistant_columns(content | body),
             )
             return (yield from assistant_row(assistant_id, self._tenant))
 
