@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks import (
     concurrency,
+    continuity,
     durability,
     first_token,
     graph,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "durability": durability.rows,
     "startup": startup.rows,
     "first_token": first_token.rows,
+    "continuity": continuity.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 README = Path(__file__).parents[1] / "README.md"

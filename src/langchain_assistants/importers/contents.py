@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from langchain_assistants.importers.records import Record
+from langchain_assistants.engine.import_outcomes import Imported
 from langchain_assistants.importers.sources import Entry
 
 _FILE_ID = re.compile(r"file-[A-Za-z0-9]+")
@@ -32,7 +32,7 @@ class Contents:
             for file_id in _ids_in(entry):
                 self._by_id.setdefault(file_id, []).append(entry)
 
-    def of(self, file: Record) -> Iterator[Entry]:
+    def of(self, file: Imported) -> Iterator[Entry]:
         """Yield what may be the content of a file, the likeliest first."""
         size = file.body["bytes"]
         named = self._by_id.get(file.id, [])

@@ -9,6 +9,7 @@ and nothing of what follows a broken value.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
@@ -19,6 +20,7 @@ _CHUNK = 2**16
 _MAX_DEPTH = 32
 _LONGEST_TOKEN = 16
 _SPACE = " \t\r\n"
+_LIST = re.compile(r'\{\s*"object"\s*:\s*"list"')
 
 
 class Found(NamedTuple):
@@ -28,11 +30,13 @@ class Found(NamedTuple):
         line: Where it begins, counted from 1.
         value: The object.
         listed: Whether it stands in the `data` of a list page.
+        plain: Whether no character of it is escaped by its number, or half of one.
     """
 
     line: int
     value: dict[str, Any]
     listed: bool
+    plain: bool
 
 
 class Fault(NamedTuple):
@@ -106,17 +110,18 @@ class _Search:
             self._move(self._at + 1)
             yield from self._elements(depth, listed=listed)
         elif char == "{":
-            known = self._attempt()
+            known = None if self._is_list() else self._attempt()
             if known is not None and self._wanted(known[0]):
+                plain = _is_plain(self._window[self._at : known[1]])
                 self._move(known[1])
-                yield Found(line, known[0], listed)
+                yield Found(line, known[0], listed, plain)
                 return
             self._move(self._at + 1)
             empty = True
             for item in self._members(depth):
                 empty = False
                 yield item
-            if told and empty and (known is None or known[0].get("object") != "list"):
+            if told and empty and known and known[0].get("object") != "list":
                 yield Fault(line, "there is no object of the Assistants API here")
         else:
             self._scalar()
@@ -148,6 +153,13 @@ class _Search:
             self._move(self._at + 1)
         elif char != closing:
             raise _Broken(self._line, "the JSON is broken: expected a comma")
+
+    def _is_list(self) -> bool:
+        """Tell whether the object at hand says first that it is a list page.
+
+        Then its members are looked for at once; a page is not decoded twice.
+        """
+        return _LIST.match(self._window, self._at) is not None
 
     def _attempt(self) -> tuple[dict[str, Any], int] | None:
         """Decode the object at hand; None: it is too large, or broken inside."""
@@ -240,3 +252,15 @@ class _Search:
                 return
             if self._window[self._at] in "{[":
                 return
+
+
+def _is_plain(text: str) -> bool:
+    if "\\u" in text:
+        return False
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

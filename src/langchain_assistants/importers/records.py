@@ -82,7 +82,8 @@ class Record(NamedTuple):
         kind: Its `object`.
         parent: The id of what it belongs to; "" of what belongs to nothing.
         created_at: In seconds.
-        body: Its fields as on the wire, none unknown.
+        run_id: Of a message, the run that wrote it.
+        json: Its fields as on the wire, none unknown.
         repairs: What was mended, in words.
     """
 
@@ -90,7 +91,8 @@ class Record(NamedTuple):
     id: str
     parent: str
     created_at: int
-    body: dict[str, Any]
+    run_id: str | None
+    json: str
     repairs: Sequence[str] = ()
 
 
@@ -103,12 +105,15 @@ def is_object(item: Mapping[str, Any]) -> bool:
     return isinstance(item.get("object"), str) and item["object"] != "list"
 
 
-def to_records(item: JSON, model_map: Mapping[str, str]) -> Iterator[Record]:
+def to_records(
+    item: JSON, model_map: Mapping[str, str], *, plain: bool = False
+) -> Iterator[Record]:
     """Yield the record of an object, and those of what is made for it.
 
     Args:
         item: The object as it was found; it is changed.
         model_map: New names for the models of assistants.
+        plain: Whether all its characters are known to be such as can be stored.
 
     Raises:
         Refused: It cannot be taken.
@@ -119,7 +124,7 @@ def to_records(item: JSON, model_map: Mapping[str, str]) -> Iterator[Record]:
             return
         raise Refused("its `object` is none of the Assistants API")
     repairs: list[str] = []
-    if not is_clean(item):
+    if not plain and not is_clean(item):
         item = clean(item)
         repairs.append("characters that cannot be stored were replaced")
     for mend in (mend_times, mend_metadata, *kind.mends):
@@ -151,7 +156,13 @@ def _record(item: JSON, kind: Kind, repairs: Sequence[str]) -> Record:
     if isinstance(checked, Message) and not checked.content and item["content"] != []:
         raise Refused("none of its parts has a known type")
     return Record(
-        item["object"], item["id"], parent, created_at, checked.to_dict(), repairs
+        item["object"],
+        item["id"],
+        parent,
+        created_at,
+        checked.run_id if isinstance(checked, Message) else None,
+        checked.model_dump_json(),
+        repairs,
     )
 
 

@@ -17,6 +17,20 @@ Mend: TypeAlias = Callable[[JSON], Iterator[str]]
 _LATEST = 2**33
 """Seconds after which a time is none: the year 2242."""
 
+_TIMES = {
+    f"{what}_at"
+    for what in (
+        "cancelled",
+        "completed",
+        "created",
+        "expired",
+        "expires",
+        "failed",
+        "incomplete",
+        "last_active",
+        "started",
+    )
+}
 _PARTS = ("text", "image_file", "image_url", "refusal")
 _CALLS = ("code_interpreter", "file_search", "function")
 _BOTH = ({"type": "file_search"}, {"type": "code_interpreter"})
@@ -28,8 +42,11 @@ _RUN_REASONS = ("max_completion_tokens", "max_prompt_tokens")
 def mend_times(item: JSON) -> Iterator[str]:
     """Turn milliseconds, microseconds and dates into seconds."""
     told: set[str] = set()
-    for name, value in item.items():
-        if not name.endswith("_at") or value is None or isinstance(value, bool):
+    for name in _TIMES & item.keys():
+        value = item[name]
+        if value is None or isinstance(value, bool):
+            continue
+        if isinstance(value, int) and 0 <= value < _LATEST:
             continue
         seconds, was = _seconds(value)
         if was is not None:

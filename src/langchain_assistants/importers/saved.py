@@ -144,11 +144,11 @@ def _keep(
     kind = _if_named(_KIND, found.value["object"])
     object_id = _if_named(_ID, found.value.get("id"))
     try:
-        for record in to_records(found.value, model_map):
+        for record in to_records(found.value, model_map, plain=found.plain):
             first = staging.add(record, entry.name, found.line, listed=found.listed)
             if first is None:
                 continue
-            if first.record.body == record.body:
+            if first.json == record.json:
                 telling.report.count(record.kind, "unchanged")
             else:
                 where = f"{first.source}:{first.line}"

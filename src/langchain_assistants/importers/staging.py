@@ -6,7 +6,6 @@ many there are.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -51,41 +50,54 @@ _ADD = (
 # Pages list the newest first unless they were asked for otherwise. The times of a
 # file's records say which; where all are equal, a page of the API is taken as such.
 _RANK = """
-WITH ends AS (
+CREATE TABLE directions (
+    kind TEXT, parent TEXT, source TEXT, direction INTEGER,
+    PRIMARY KEY (kind, parent, source)
+) WITHOUT ROWID;
+INSERT INTO directions
+SELECT ends.kind, ends.parent, ends.source, CASE
+    WHEN a.created_at > b.created_at THEN -1
+    WHEN a.created_at < b.created_at THEN 1
+    WHEN ends.listed AND a.number < b.number THEN -1
+    ELSE 1 END
+FROM (
     SELECT kind, parent, source, min(number) AS first, max(number) AS last,
         max(listed) AS listed
     FROM records WHERE kind IN ('thread.message', 'thread.run', 'thread.run.step')
     GROUP BY kind, parent, source
-), directions AS (
-    SELECT kind, parent, source, (
-        SELECT CASE
-            WHEN a.created_at > b.created_at THEN -1
-            WHEN a.created_at < b.created_at THEN 1
-            WHEN ends.listed AND ends.first < ends.last THEN -1
-            ELSE 1 END
-        FROM records a, records b WHERE a.number = first AND b.number = last
-    ) AS direction FROM ends
-)
-UPDATE records SET rank = number * direction FROM directions
-WHERE directions.kind = records.kind AND directions.parent = records.parent
-    AND directions.source = records.source
+) AS ends
+JOIN records AS a ON a.number = ends.first
+JOIN records AS b ON b.number = ends.last;
+UPDATE records SET rank = number * coalesce((
+    SELECT direction FROM directions
+    WHERE directions.kind = records.kind AND directions.parent = records.parent
+        AND directions.source = records.source
+), 1);
 """
 
 
 class Staged(NamedTuple):
-    """A record with the place where it was found.
+    """An object with the place where it was found.
 
     Attributes:
         number: Its number in the staging.
-        record: The record.
         source: The file.
         line: The line.
+        parent: The id of what it belongs to.
+        created_at: In seconds.
+        repairs: What was mended, in words; "": nothing.
+        json: Its fields, as JSON.
     """
 
     number: int
-    record: Record
     source: str
     line: int
+    kind: str
+    id: str
+    parent: str
+    created_at: int
+    repairs: str
+    json: str
 
 
 class Staging:
@@ -107,7 +119,6 @@ class Staging:
         self, record: Record, source: str, line: int, *, listed: bool
     ) -> Staged | None:
         """Keep a record; return the one of the same id that is kept already, if any."""
-        body = json.dumps(record.body, ensure_ascii=False, separators=(",", ":"))
         values = (
             record.kind,
             _key(record),
@@ -116,9 +127,9 @@ class Staging:
             source,
             line,
             listed,
-            record.body.get("run_id") if record.kind == "thread.message" else None,
+            record.run_id,
             "; ".join(record.repairs),
-            body,
+            record.json,
         )
         added = self._db.execute(_ADD, values)
         if added.rowcount:
@@ -142,8 +153,7 @@ class Staging:
 
     def put_in_order(self) -> None:
         """Find out in which order everything happened; nothing is added afterwards."""
-        self._db.execute(_RANK)
-        self._db.executescript(_INDEXES)
+        self._db.executescript(_RANK + _INDEXES)
         self._db.execute("BEGIN")
 
     def count(self, kind: str) -> int:
@@ -153,7 +163,7 @@ class Staging:
 
     def in_order(self, kind: str) -> Iterator[Staged]:
         """Yield the records of a kind: those of a parent together, the oldest first."""
-        return self._staged("kind = ? ORDER BY parent, created_at, rank, number", kind)
+        return self._staged("kind = ? ORDER BY parent, created_at, rank", kind)
 
     def _staged(self, where: str, *values: Any) -> Iterator[Staged]:
         rows = self._db.execute(
@@ -161,16 +171,9 @@ class Staging:
             f"FROM records WHERE {where}",
             values,
         )
-        for number, source, line, kind, key, parent, created_at, told, body in rows:
-            record = Record(
-                kind,
-                key.rpartition("/")[2],
-                parent,
-                created_at,
-                json.loads(body),
-                [told] if told else [],
-            )
-            yield Staged(number, record, source, line)
+        for number, source, line, kind, key, *rest in rows:
+            object_id = key.rpartition("/")[2]
+            yield Staged(number, source, line, kind, object_id, *rest)
 
     def has_records_of(self, source: str) -> bool:
         """Tell whether objects were found in a file."""
@@ -191,7 +194,7 @@ class Staging:
         found = self._db.execute(sql, (message_id,)).fetchone()
         return None if found is None else cast("int | None", found[0])
 
-    def cursor_of(self, run: Record) -> int | None:
+    def cursor_of(self, run: Staged) -> int | None:
         """Return the place of the message before a run; None: none is known."""
         first = self._db.execute(
             "SELECT min(place) FROM records WHERE parent = ? AND run_id = ?",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from langchain_assistants.engine.import_outcomes import Imported, Outcome
 from langchain_assistants.engine.imports import Imports
 from langchain_assistants.importers.contents import Contents
-from langchain_assistants.importers.records import KINDS, Record
+from langchain_assistants.importers.records import KINDS
 from langchain_assistants.importers.report import SHOWN, Issue, Report
 from langchain_assistants.importers.sources import UNREADABLE, Entry, Source
 from langchain_assistants.importers.staging import Staged, Staging
@@ -35,28 +36,25 @@ class Telling:
 
     def refused(self, found: Staged, why: str) -> None:
         """Tell of an object that was not taken."""
-        record = found.record
-        self.report.count(record.kind, "refused")
+        self.report.count(found.kind, "refused")
         self.issue(
-            Issue("refused", found.source, found.line, record.kind, record.id, why)
+            Issue("refused", found.source, found.line, found.kind, found.id, why)
         )
 
     def outcome(self, found: Staged, outcome: Outcome) -> None:
         """Tell what became of an object."""
-        record = found.record
         if outcome.refusal is not None:
             self.refused(found, outcome.refusal)
             return
         if not outcome.taken:
-            self.report.count(record.kind, "unchanged")
+            self.report.count(found.kind, "unchanged")
             return
-        self.report.count(record.kind, "taken")
-        repairs = [*record.repairs, *([outcome.repair] if outcome.repair else [])]
-        if repairs:
-            self.report.count(record.kind, "repaired")
-            why = "; ".join(repairs)
+        self.report.count(found.kind, "taken")
+        why = "; ".join(filter(None, (found.repairs, outcome.repair)))
+        if why:
+            self.report.count(found.kind, "repaired")
             self.issue(
-                Issue("repaired", found.source, found.line, record.kind, record.id, why)
+                Issue("repaired", found.source, found.line, found.kind, found.id, why)
             )
 
     def forget(self, source: str) -> None:
@@ -122,40 +120,35 @@ class Writer:
         self._staging.place(places)
 
     def _imported(self, found: Staged) -> Imported:
-        record, place = found.record, None
-        if record.kind == "thread.run":
-            place = self._staging.cursor_of(record)
-        elif record.kind == "thread.run.step":
-            place = self._place_of_step(found)
-        return Imported(record.kind, record.id, record.parent, record.body, place)
+        body, place = json.loads(found.json), None
+        if found.kind == "thread.run":
+            place = self._staging.cursor_of(found)
+        elif found.kind == "thread.run.step":
+            place = self._place_of_step(found.parent, body["step_details"])
+        return Imported(found.kind, found.id, found.parent, body, place)
 
-    def _place_of_step(self, found: Staged) -> int | None:
+    def _place_of_step(self, run_id: str, details: Mapping[str, Any]) -> int | None:
         """Return the place of the message that a step wrote, or was made behind."""
-        record = found.record
-        run = self._step_of_run
-        if run[0] != record.parent:
-            run = (record.parent, None)
-        details = record.body["step_details"]
+        if self._step_of_run[0] != run_id:
+            self._step_of_run = (run_id, None)
         if details["type"] == "message_creation":
             message_id = details["message_creation"]["message_id"]
             place = self._staging.place_of(message_id)
             if place is not None:
-                run = (record.parent, place)
-        self._step_of_run = run
-        return run[1]
+                self._step_of_run = (run_id, place)
+        return self._step_of_run[1]
 
     def _write_files(self, batch: Iterable[Staged]) -> None:
         contents = Contents(self._source.entries)
         for found in batch:
-            entry = self._content_of(contents, found.record, found.source)
+            item = self._imported(found)
+            entry = self._content_of(contents, item, found.source)
             if entry is None:
                 self._telling.refused(
                     found,
                     "its content is not there: put it beside it, under its id or name",
                 )
                 continue
-            record = found.record
-            item = Imported(record.kind, record.id, record.parent, record.body)
             try:
                 with self._source.open(entry) as content:
                     outcome = self._imports.take_file(item, content, store=self._keep)
@@ -167,7 +160,7 @@ class Writer:
             self._telling.forget(entry.name)
 
     def _content_of(
-        self, contents: Contents, file: Record, source: str
+        self, contents: Contents, file: Imported, source: str
     ) -> Entry | None:
         for entry in contents.of(file):
             if entry.name != source and not self._staging.has_records_of(entry.name):
