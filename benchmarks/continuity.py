@@ -53,9 +53,9 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
 
 def _measured(folder: Path, command: tuple[str, str, str]) -> tuple[float, float]:
     name, source, target = command
+    paths = str(folder / source), str(folder / target)
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.continuity"]
-        + [name, str(folder / source), str(folder / target)],
+        [sys.executable, "-m", "benchmarks.continuity", name, *paths],
         cwd=_ROOT,
         check=True,
         capture_output=True,

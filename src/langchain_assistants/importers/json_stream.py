@@ -19,6 +19,7 @@ MAX_OBJECT = 4 * 2**20
 _CHUNK = 2**16
 _MAX_DEPTH = 32
 _LONGEST_TOKEN = 16
+_NOTHING = "there is no object of the Assistants API here"
 _SPACE = " \t\r\n"
 _LIST = re.compile(r'\{\s*"object"\s*:\s*"list"')
 
@@ -47,6 +48,11 @@ class Fault(NamedTuple):
 
 
 Wanted: TypeAlias = Callable[[dict[str, Any]], bool]
+
+
+class _Decoded(NamedTuple):
+    value: dict[str, Any]
+    end: int
 
 
 class _Broken(Exception):
@@ -110,23 +116,23 @@ class _Search:
             self._move(self._at + 1)
             yield from self._elements(depth, listed=listed)
         elif char == "{":
-            known = None if self._is_list() else self._attempt()
-            if known is not None and self._wanted(known[0]):
-                plain = _is_plain(self._window[self._at : known[1]])
-                self._move(known[1])
-                yield Found(line, known[0], listed, plain)
+            attempt = None if self._is_list() else self._attempt()
+            if isinstance(attempt, _Decoded) and self._wanted(attempt.value):
+                plain = _is_plain(self._window[self._at : attempt.end])
+                self._move(attempt.end)
+                yield Found(line, attempt.value, listed, plain)
                 return
             self._move(self._at + 1)
             empty = True
-            for item in self._members(depth):
+            for item in self._members(depth, attempt):
                 empty = False
                 yield item
-            if told and empty and known and known[0].get("object") != "list":
-                yield Fault(line, "there is no object of the Assistants API here")
+            if told and empty and _is_strange(attempt):
+                yield Fault(line, _NOTHING)
         else:
             self._scalar()
-            if told:
-                yield Fault(line, "there is no object of the Assistants API here")
+            if depth == 0:
+                yield Fault(line, _NOTHING)
 
     def _elements(self, depth: int, *, listed: bool) -> Iterator[Found | Fault]:
         while self._required() != "]":
@@ -134,7 +140,9 @@ class _Search:
             self._end_of_item("]")
         self._move(self._at + 1)
 
-    def _members(self, depth: int) -> Iterator[Found | Fault]:
+    def _members(
+        self, depth: int, attempt: _Decoded | _Broken | None
+    ) -> Iterator[Found | Fault]:
         while self._required() != "}":
             if self._peek() != '"':
                 raise _Broken(self._line, "the JSON is broken: expected a name")
@@ -142,8 +150,13 @@ class _Search:
             if self._required() != ":":
                 raise _Broken(self._line, "the JSON is broken: expected a colon")
             self._move(self._at + 1)
-            self._required()
-            yield from self._value(depth + 1, told=False, listed=name == "data")
+            if name == "object" and self._required() == '"':
+                # What names itself is no container: it is lost with what broke it.
+                if self._scalar() != "list" and isinstance(attempt, _Broken):
+                    raise attempt
+            else:
+                self._required()
+                yield from self._value(depth + 1, told=False, listed=name == "data")
             self._end_of_item("}")
         self._move(self._at + 1)
 
@@ -161,13 +174,12 @@ class _Search:
         """
         return _LIST.match(self._window, self._at) is not None
 
-    def _attempt(self) -> tuple[dict[str, Any], int] | None:
-        """Decode the object at hand; None: it is too large, or broken inside."""
+    def _attempt(self) -> _Decoded | _Broken:
+        """Decode the object at hand, or return why that cannot be done."""
         try:
-            value, end = self._decoded(MAX_OBJECT)
-        except _Broken:
-            return None
-        return value, end
+            return _Decoded(*self._decoded(MAX_OBJECT))
+        except _Broken as broken:
+            return _Broken(self._line, broken.fault.why)
 
     def _scalar(self) -> Any:
         value, end = self._decoded(MAX_OBJECT)
@@ -252,6 +264,11 @@ class _Search:
                 return
             if self._window[self._at] in "{[":
                 return
+
+
+def _is_strange(attempt: _Decoded | _Broken | None) -> bool:
+    """Tell whether an object in which nothing was found should have had something."""
+    return isinstance(attempt, _Decoded) and attempt.value.get("object") != "list"
 
 
 def _is_plain(text: str) -> bool:
