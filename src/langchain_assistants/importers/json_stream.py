@@ -193,8 +193,9 @@ class _Search:
                 value, end = self._decode(self._window, self._at)
             except json.JSONDecodeError as error:
                 # What is cut off by the window's end may still come.
+                token = 0 if self._ended else _LONGEST_TOKEN
                 cut = error.msg.startswith("Unterminated") or (
-                    error.pos >= len(self._window) - _LONGEST_TOKEN
+                    error.pos >= len(self._window) - token
                 )
                 if cut and not self._ended:
                     self._grow(limit)
