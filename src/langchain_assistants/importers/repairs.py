@@ -105,12 +105,13 @@ def mend_message(item: JSON) -> Iterator[str]:
         item["content"] = content = [{"type": "text", "text": content}]
         yield "its content was plain text"
     if isinstance(content, list):
-        item["content"] = list(_known(content, _PARTS))
-        dropped = len(content) - len(item["content"])
-        if dropped and item["content"]:
-            yield f"{dropped} of its parts had an unknown type and were left out"
-        for part in item["content"]:
+        known = list(_known(content, _PARTS))
+        for part in known:
             _mend_text(part)
+        if known and len(known) < len(content):
+            item["content"] = known
+            dropped = len(content) - len(known)
+            yield f"{dropped} of its parts had an unknown type and were left out"
     yield from _mend_message_files(item)
     if item.get("status") == "in_progress":
         item["status"] = "incomplete"
