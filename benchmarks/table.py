@@ -123,7 +123,8 @@ def markdown(rows: Iterable[Row], on: dict[str, Any]) -> str:
         f"Medians (of cold processes the best) of one interleaved run on {on['date']}: "
         f"{on['cores']} cores, load {on['load']} at its start, "
         f"Python {on['python']}, SQLite {on['sqlite']}, {packages}. "
-        "The model answers at once, so this is overhead only; `make bench` repeats it. "
+        "The model answers at once unless a row says otherwise, so this is overhead "
+        "only; `make bench` repeats it. "
         f"{LEGEND}"
     )
     return "\n".join([*lines, "", note])

@@ -183,6 +183,7 @@ def test_there_are_examples() -> None:
         "docs/langgraph.md",
         "docs/operations.md",
         "docs/runs.md",
+        "docs/wire.md",
         "examples/README.md",
         "CHANGELOG.md",
     ],

@@ -336,7 +336,9 @@ def test_an_unknown_url_and_a_wrong_method_are_refused(client: httpx.Client) -> 
     refused(
         answered, 405, "Not allowed to PUT on /v1/assistants", "method_not_supported"
     )
-    assert "allow" in answered.headers
+    assert answered.headers["allow"] == "GET, POST"
+    answered = client.request("OPTIONS", "/v1/threads/thread_x")
+    assert answered.headers["allow"] == "DELETE, GET, POST"
 
 
 @pytest.mark.parametrize("base", ["/openai", "/openai/v1"])

@@ -47,7 +47,7 @@ def test_an_unknown_key_is_refused_and_not_repeated(
     assert key not in answered.text
 
 
-def test_a_key_comes_as_bearer_or_as_azure_sends_it(
+def test_a_key_comes_as_bearer_as_azure_sends_it_or_as_a_password(
     engine_factory: EngineFactory, http: Http
 ) -> None:
     engine = engine_factory()
@@ -55,6 +55,11 @@ def test_a_key_comes_as_bearer_or_as_azure_sends_it(
     client = http(engine, keys="required")
     for headers in (bearer(key), {"api-key": key}, {"authorization": f"bearer  {key}"}):
         assert client.get("/v1/assistants", headers=headers).status_code == 200
+    for user in ("", "anybody"):
+        assert client.get("/v1/assistants", auth=(user, key)).status_code == 200
+    for nonsense in ("Basic", "Basic %%", "Basic /w==", "Basic OmE="):
+        headers = {"authorization": nonsense}
+        assert client.get("/v1/assistants", headers=headers).status_code == 401
     assert client.get("/metrics", headers=bearer(key)).status_code == 200
 
 
@@ -70,64 +75,6 @@ def test_a_revoked_key_is_refused_from_the_next_request_on(
     answered = client.get("/v1/assistants", headers=bearer(key.key))
     assert answered.status_code == 401
     assert answered.json()["error"]["code"] == "invalid_api_key"
-
-
-def test_one_tenant_never_sees_another(
-    engine_factory: EngineFactory, http: Http
-) -> None:
-    engine = engine_factory(["Hello."])
-    ours, theirs = (bearer(engine.api_keys.create(tenant=t).key) for t in ("a", "b"))
-    client = http(engine, keys="required")
-
-    def post(path: str, **body: object) -> dict[str, str]:
-        answered = client.post(f"/v1{path}", json=body, headers=ours)
-        assert answered.status_code == 200
-        made: dict[str, str] = answered.json()
-        return made
-
-    assistant = post("/assistants", model="m")["id"]
-    thread = post("/threads", messages=[{"role": "user", "content": "Hi"}])["id"]
-    run = post(f"/threads/{thread}/runs", assistant_id=assistant)["id"]
-    on_thread, on_run = f"/v1/threads/{thread}", f"/v1/threads/{thread}/runs/{run}"
-    assert client.get(on_run, headers=ours).json()["status"] == "completed"
-    [message] = client.get(f"{on_thread}/messages?limit=1", headers=ours).json()["data"]
-    [step] = client.get(f"{on_run}/steps", headers=ours).json()["data"]
-    reads = [
-        f"/v1/assistants/{assistant}",
-        on_thread,
-        f"{on_thread}/messages",
-        f"{on_thread}/messages/{message['id']}",
-        f"{on_thread}/runs",
-        on_run,
-        f"{on_run}/steps",
-        f"{on_run}/steps/{step['id']}",
-        f"{on_run}/stream",
-    ]
-    writes = [
-        (f"/v1/assistants/{assistant}", {"name": "x"}),
-        (on_thread, {"metadata": {}}),
-        (f"{on_thread}/messages", {"role": "user", "content": "x"}),
-        (f"{on_thread}/messages/{message['id']}", {"metadata": {}}),
-        (f"{on_thread}/runs", {"assistant_id": assistant}),
-        (on_run, {"metadata": {}}),
-        (f"{on_run}/cancel", {}),
-        (f"{on_run}/submit_tool_outputs", {"tool_outputs": []}),
-        ("/v1/threads/runs", {"assistant_id": assistant}),
-    ]
-    removals = [reads[0], on_thread, reads[3]]
-    answers = [client.get(path, headers=theirs) for path in reads]
-    answers += [client.post(path, json=body, headers=theirs) for path, body in writes]
-    answers += [client.delete(path, headers=theirs) for path in removals]
-    assert {answered.status_code for answered in answers} == {404}
-    foreign, absent = (
-        client.get(f"/v1/threads/{id}", headers=theirs).json()["error"]["message"]
-        for id in (thread, "thread_absent")
-    )
-    assert foreign == absent.replace("thread_absent", thread)
-    assert client.get("/v1/assistants", headers=theirs).json()["data"] == []
-    anchored = client.get(f"/v1/assistants?after={assistant}", headers=theirs)
-    assert anchored.status_code == 404
-    assert client.get(on_thread, headers=ours).status_code == 200
 
 
 def test_on_loopback_a_known_key_chooses_its_tenant_and_any_other_is_the_default(

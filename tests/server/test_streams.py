@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import socket
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -121,8 +125,43 @@ def test_a_client_that_vanishes_does_not_cancel_the_run(
         told = frames(answered.iter_lines())
         run_id = next(data["id"] for _, event, data in told if "run.created" in event)
         gate.wait_until_reached()
+    open_streams = re.compile(r"^langchain_assistants_streams_open ([1-9])", re.M)
+    while open_streams.search(client.get("/metrics").text):
+        pass  # until the server has noticed
     gate.open()
     assert engine.runs.wait(run_id, timeout=20).status == "completed"
+
+
+def test_a_slow_reader_holds_up_nobody_and_misses_nothing(
+    engine_factory: EngineFactory, http: Http
+) -> None:
+    gate, text = Gate(), "x" * 8_000_000
+    engine = engine_factory([Reply(text, wait_for=gate)])
+    client = http(engine)
+    thread = engine.threads.create().id
+    body = json.dumps({**begun(client), "stream": True})
+    address = (client.base_url.host, client.base_url.port)
+    with closing(HTTPConnection(*address)) as slow:
+        slow.sock = socket.socket()
+        slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sock.connect(address)
+        slow.request(
+            "POST",
+            f"/v1/threads/{thread}/runs",
+            body,
+            {"content-type": "application/json"},
+        )
+        gate.wait_until_reached()
+        gate.open()
+        # It has read nothing yet: the run ends, and others are answered.
+        [run] = engine.runs.list(thread)
+        assert engine.runs.wait(run.id, timeout=20).status == "completed"
+        assert client.get(f"/v1/threads/{thread}").status_code == 200
+        lines = slow.getresponse().read().decode().split("\n")
+    told = list(frames(iter(lines)))
+    pieces = [data for _, event, data in told if event == "thread.message.delta"]
+    assert "".join(d["delta"]["content"][0]["text"]["value"] for d in pieces) == text
+    assert [event for _, event, _ in told][-2:] == ["thread.run.completed", "done"]
 
 
 def test_a_client_that_comes_back_gets_what_it_missed_of_a_live_run(

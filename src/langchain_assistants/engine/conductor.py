@@ -82,24 +82,10 @@ class Conductor:
 
     async def start(self, request: RunRequest, *, log: EventLog | None = None) -> Row:
         """Create a run and let it execute in the background."""
-        reserved = self.dispatcher.reserve()
-        try:
+        with self.dispatcher.reserved() as reserved:
             created = await self._create(request, log, claimed=reserved)
-        except BaseException:
-            if reserved:
-                self.dispatcher.release()
-            raise
-        row = created.row
-        self.recent_logs.add(row["id"], log)
-        if row["status"] == "in_progress":
-            self.dispatcher.start(lambda: self._execute_in_background(row, log))
-            return row
-        if reserved:
-            self.dispatcher.release()
-        if log is not None:
-            self._listeners.add(row["id"], log)
-        self.take_over(row)
-        return row
+        self._set_off(created.row, log, reserved=reserved)
+        return created.row
 
     async def submit(
         self,
@@ -111,12 +97,25 @@ class Conductor:
     ) -> Row:
         """Submit tool outputs and let the run go on in the background."""
         await self.look(run_id, tenant)
-        row = (await self._submit(run_id, tenant, outputs, log, claimed=False)).row
-        self.recent_logs.add(run_id, log)
-        if log is not None:
-            self._listeners.add(run_id, log)
-        self.take_over(row)
+        with self.dispatcher.reserved() as reserved:
+            row = (
+                await self._submit(run_id, tenant, outputs, log, claimed=reserved)
+            ).row
+        self._set_off(row, log, reserved=reserved)
         return row
+
+    def _set_off(self, row: Row, log: EventLog | None, *, reserved: bool) -> None:
+        """Execute a run in its slot, or as soon as there is one and it may begin."""
+        self.recent_logs.add(row["id"], log)
+        if row["status"] == "in_progress":
+            tools = self.executor.tools_for(row)
+            self.dispatcher.start(lambda: self._execute_in_background(row, log, tools))
+            return
+        if reserved:
+            self.dispatcher.release()
+        if log is not None:
+            self._listeners.add(row["id"], log)
+        self.take_over(row)
 
     async def _deliver(self, run_id: str) -> None:
         now = self.workplace.clock()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeAlias
 
 from langchain_assistants.engine.portal import Portal
@@ -47,6 +48,21 @@ class InProcessDispatcher:
                 return False
             self._free -= 1
             return True
+
+    @contextmanager
+    def reserved(self) -> Iterator[bool]:
+        """Take a slot, if one is free; give it back if the block fails.
+
+        Yields:
+            Whether there is one: for `start`, or to be released.
+        """
+        taken = self.reserve()
+        try:
+            yield taken
+        except BaseException:
+            if taken:
+                self.release()
+            raise
 
     def release(self) -> None:
         """Give a slot back, to the run that has waited longest."""

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Match
 
 from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.errors import AssistantsError
@@ -104,8 +105,21 @@ def create_app(
     return app
 
 
-async def _let_through(_: Request, error: Exception) -> Response:
+async def _let_through(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        # The router names those of the first route of the path alone.
+        error.headers = {"allow": ", ".join(_methods_of(request))}
     raise error  # the frame answers
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Name the methods that a request's path takes."""
+    return [
+        method
+        for method in ("DELETE", "GET", "POST")
+        for scope in [{**request.scope, "method": method}]
+        if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes)
+    ]
 
 
 _own = APIRouter(include_in_schema=False)

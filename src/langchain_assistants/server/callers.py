@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from base64 import b64decode
 from typing import Annotated, Literal, TypeAlias
 
 from fastapi import Depends
@@ -91,11 +92,22 @@ def is_loopback(host: str) -> bool:
 
 
 def _key(request: Request) -> str:
-    """Read the key as OpenAI's clients send it, or as Azure's do."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and key.strip():
-        return key.strip()
+    """Read the key as OpenAI's clients send it, as Azure's do, or as old curl lines."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    key = given.strip()
+    if key and scheme.lower() == "bearer":
+        return key
+    if key and scheme.lower() == "basic":  # curl -u :$OPENAI_API_KEY
+        return _password(key)
     return request.headers.get("api-key", "").strip()
+
+
+def _password(credentials: str) -> str:
+    try:
+        text = b64decode(credentials, validate=True).decode()
+    except ValueError:
+        return ""
+    return text.partition(":")[2].strip()
 
 
 def _refused(key: str) -> AuthenticationError:
