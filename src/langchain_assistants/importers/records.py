@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from langchain_assistants.engine.v1_files import store_name
 from langchain_assistants.importers.repairs import (
     JSON,
     Mend,
@@ -198,10 +199,8 @@ def _mend_assistant(
     types = {
         tool.get("type") for tool in item.get("tools") or () if isinstance(tool, dict)
     }
-    if not types & {"code_interpreter", "file_search"}:
-        repairs.append("it has no tool for its file_ids: they were left out (v1)")
-        return []
     repairs.append("its file_ids are tool_resources now (v1)")
+    resources["file_ids"] = file_ids
     if "code_interpreter" in types:
         resources["code_interpreter"] = {"file_ids": file_ids}
     made: list[Record] = []
@@ -223,7 +222,7 @@ def _store_of(
         **at,
         "id": store_id,
         "object": "vector_store",
-        "name": f"v1-files {assistant_id}",
+        "name": store_name(assistant_id),
         "usage_bytes": 0,
         "file_counts": {},
         "status": "completed",
