@@ -33,7 +33,8 @@ test: $(VENV)/.dev ## every test, with the coverage gates
 
 test-clients: $(VENV)/.dev $(CLIENTS:%=.clients/%/.ready) ## OpenAI's clients, each version in its own environment
 	@$(BIN)/pytest -m clients -k "$$(echo $(CLIENTS) | sed 's/ / or /g')" \
-	    tests/server/clients tests/docs/test_wire_page.py
+	    tests/server/clients tests/docs/test_wire_page.py \
+	    tests/docs/test_migrating_pages.py
 
 fuzz: $(VENV)/.dev ## schemathesis on the server, for ten minutes
 	@$(BIN)/python -m tests.server.contract.fuzzing --seconds 600

@@ -109,7 +109,7 @@ def a_run(client: OpenAI) -> None:
     run = polled(client, run)
     assert run.status == "requires_action"
     calls = run.required_action.submit_tool_outputs.tool_calls
-    threads.runs.submit_tool_outputs(
+    run = threads.runs.submit_tool_outputs(
         run.id,
         thread_id=run.thread_id,
         tool_outputs=[{"tool_call_id": call.id, "output": "Fine."} for call in calls],
