@@ -73,8 +73,8 @@ class Report:
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds that were found."""
-        return list(dict.fromkeys(kind for kind, _ in self.counts))
+        """The kinds that were found, in alphabetical order."""
+        return sorted({kind for kind, _ in self.counts})
 
     @property
     def complete(self) -> bool:

@@ -113,7 +113,7 @@ def v1_shape(value: Any) -> Any:
         return value
     if isinstance(value.get("data"), list):
         return {**value, "data": [v1_shape(item) for item in value["data"]]}
-    shape = _SHAPES.get(value.get("object", ""))
+    shape = SHAPES.get(value.get("object", ""))
     return value if shape is None else shape(value)
 
 
@@ -170,7 +170,7 @@ def _with_retrieval(item: Item) -> Item:
     return item
 
 
-_SHAPES: Mapping[str, Callable[[Item], Item]] = {
+SHAPES: Mapping[str, Callable[[Item], Item]] = {
     "assistant": _assistant,
     "thread": _thread,
     "thread.message": _message,
@@ -178,6 +178,7 @@ _SHAPES: Mapping[str, Callable[[Item], Item]] = {
     "thread.run.step": _step,
     "thread.run.step.delta": _step_delta,
 }
+"""What changes an object into its old shape, by its `object`."""
 
 
 class AssistantFile(WireObject):

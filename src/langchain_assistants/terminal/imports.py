@@ -142,5 +142,6 @@ def _line(issue: Issue) -> Text:
     line = Text(issue.outcome, _STYLES[issue.outcome])
     line.append(f" {printable(issue.place)}", "bold")
     named = " ".join(filter(None, (issue.kind, issue.id)))
-    line.append(f" {printable(named)}: {printable(issue.why)}", "")
+    line.append(f" {printable(named)}" if named else "", "")
+    line.append(f": {printable(issue.why)}", "")
     return line

@@ -174,9 +174,8 @@ def _v1_section() -> str:
     lines = [
         "## The first Assistants API",
         "",
-        "`OpenAI-Beta: assistants=v1` is accepted (but by `--strict-beta-header`) and "
-        "chooses the",
-        "shape of answers; what is sent in old names is understood under either header.",
+        "`OpenAI-Beta: assistants=v1` chooses the shape of answers; it is refused by",
+        "`--strict-beta-header` alone. Old names are understood under either header.",
         "",
         "| of v1 | status |",
         "|---|---|",
@@ -192,7 +191,7 @@ def _v1_section() -> str:
         ),
         "",
         "Objects that have shapes of their own: "
-        + ", ".join(f"`{name}`" for name in v1._SHAPES)
+        + ", ".join(f"`{name}`" for name in v1.SHAPES)
         + ".",
         "",
     ]
