@@ -8,7 +8,6 @@ not. What the model says to what is in `model.py`.
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 import openai
@@ -124,9 +123,8 @@ def a_run(client: OpenAI) -> None:
 
 
 def polled(client: OpenAI, run: Any) -> Any:
-    """Wait as the guides of the first API did."""
+    """Ask until it stops, as guides did then; the server takes its time to answer."""
     while run.status in ("queued", "in_progress"):
-        time.sleep(0.05)
         run = client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
     return run
 
