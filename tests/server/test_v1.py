@@ -232,7 +232,10 @@ def test_in_python_the_old_names_warn(engine: AssistantsEngine) -> None:
         assert found.to_dict()["attachments"] == attached
 
 
-def test_a_runnable_takes_the_old_names_and_warns(engine: AssistantsEngine) -> None:
+def test_a_runnable_takes_the_old_names_and_warns(
+    engine_factory: EngineFactory,
+) -> None:
+    engine = engine_factory(["Read.", "Read again."])
     file_id = uploaded(engine)
     with pytest.warns(DeprecationWarning, match="`file_ids` is Assistants v1"):
         agent = AssistantRunnable.create_assistant(
@@ -241,5 +244,9 @@ def test_a_runnable_takes_the_old_names_and_warns(engine: AssistantsEngine) -> N
     given = {"content": "Hi", "file_ids": [file_id]}
     with pytest.warns(DeprecationWarning, match="`file_ids` is Assistants v1"):
         [answer] = agent.invoke(given)
-    asked = list(engine.messages.list(answer.thread_id))[-1]
-    assert [one.file_id for one in asked.attachments or ()] == [file_id]
+    on_the_same = given | {"thread_id": answer.thread_id}
+    with pytest.warns(DeprecationWarning, match="`file_ids` is Assistants v1"):
+        agent.invoke(on_the_same)
+    asked = [m for m in engine.messages.list(answer.thread_id) if m.role == "user"]
+    attached = [[one.file_id for one in m.attachments or ()] for m in asked]
+    assert attached == [[file_id], [file_id]]
