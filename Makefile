@@ -24,8 +24,8 @@ help: ## show this list
 demo: $(VENV)/.base ## an assistant at work: no key, no network, ten seconds
 	@$(BIN)/langchain-assistants demo
 
-test: $(VENV)/.dev ## every test, with the coverage gates
-	@$(BIN)/pytest --cov --cov-report=
+test: $(VENV)/.dev ## every test, on all cores, with the coverage gates
+	@$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=
 	@echo "Coverage, at least 90 % of the package:"
 	@$(BIN)/coverage report --fail-under=90
 	@echo "Coverage, at least 95 % of the engine:"

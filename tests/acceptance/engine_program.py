@@ -260,7 +260,13 @@ def main(folder: Path, *flags: str) -> None:
         # Models stream for those who listen.
         events = engine.runs.stream(thread.id, assistant_id=assistant_id)
         tell(next(events).data.id)
-        threading.Thread(target=list, args=[events], daemon=True).start()
+
+        def listen() -> None:
+            next(e for e in events if e.event == "thread.message.delta")
+            Journal(folder).write("hear", key)
+            list(events)
+
+        threading.Thread(target=listen, daemon=True).start()
 
     def invoke(key: str, text: str) -> None:
         try:

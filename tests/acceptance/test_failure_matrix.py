@@ -162,7 +162,7 @@ def test_a_cancel_from_another_process_frees_run_and_thread(
         if plan != "talk":
             journal.await_("begin", plan.removeprefix("call:"))
         else:
-            eventually(lambda: status_of(onlooker, run_id) == "in_progress")
+            journal.await_("hear", "ada")  # so that there is something to cut short
         assert other.tell("cancel", run_id) == "cancelling"
         # Nobody asks for it: the worker hears it by itself.
         eventually(lambda: status_of(onlooker, run_id) == "cancelled")
