@@ -42,6 +42,7 @@ def test_the_files_of_an_assistant_become_resources_of_its_tools(
     assert report.complete
     found = engine.assistants.retrieve(data.ASSISTANT)
     given = found.to_dict()["tool_resources"]
+    assert given.pop("file_ids") == [data.SALES]
     assert given.keys() == resources
     assert [tool.type for tool in found.tools] == [
         "file_search" if tool is RETRIEVAL else tool["type"] for tool in tools
