@@ -12,6 +12,7 @@ from tests.conftest import EngineFactory
 
 from langchain_assistants import AssistantRunnable, AssistantsEngine
 from langchain_assistants.engine.v1_files import store_name
+from langchain_assistants.server.v1 import V1Answers, v1_shape
 
 V1 = {"OpenAI-Beta": "assistants=v1"}
 RETRIEVAL = {"type": "retrieval"}
@@ -159,8 +160,6 @@ def test_everything_of_a_run_has_the_old_shapes(
 
 
 def test_a_step_of_file_search_is_one_of_retrieval() -> None:
-    from langchain_assistants.server.v1 import v1_shape
-
     call = {"id": "call_1", "type": "file_search", "file_search": {"results": []}}
     details = {"type": "tool_calls", "tool_calls": [dict(call)]}
     old = {"id": "call_1", "type": "retrieval", "retrieval": {}}
@@ -175,6 +174,42 @@ def test_a_step_of_file_search_is_one_of_retrieval() -> None:
         "tool_choice": {"type": "file_search"},
     }
     assert v1_shape(chosen)["tool_choice"] == RETRIEVAL
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+async def test_events_are_shaped_however_they_are_cut(size: int) -> None:
+    step = {"object": "thread.run", "id": "run_1", "tools": [{"type": "file_search"}]}
+    frame = b"id: 1\nevent: thread.run.queued\ndata: %s\n\n" % json.dumps(step).encode()
+    text = frame + b": ping\n\n" + frame + b"event: done\ndata: [DONE]\n\n"
+    cuts = [text[at : at + size] for at in range(0, len(text), size)]
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        kind = (b"content-type", b"text/event-stream; charset=utf-8")
+        start = {"type": "http.response.start", "status": 200, "headers": [kind]}
+        await send(start)
+        for cut in cuts:
+            await send({"type": "http.response.body", "body": cut, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is read")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "path": "/v1/threads/runs",
+        "query_string": b"",
+        "headers": [(b"openai-beta", b"assistants=v1")],
+    }
+    await V1Answers(app)(scope, receive, send)
+    body = b"".join(message["body"] for message in sent[1:]).decode()
+    assert body.count('"tools":[{"type":"retrieval"}]') == 2
+    assert body.count('"file_ids":[]') == 2
+    assert body.endswith("event: done\ndata: [DONE]\n\n")
+    assert ": ping\n\n" in body
 
 
 def test_the_content_of_a_file_is_nobodys_to_shape(

@@ -35,6 +35,7 @@ AZURE_VERSIONS = {"2024-02-15-preview", "2024-03-01-preview"}
 _SHAPED = ("/v1/assistants", "/v1/threads")
 _EVENTS = "text/event-stream"
 _DATA = b"\ndata: "
+_END = b"\n\n"
 
 Item: TypeAlias = dict[str, Any]
 
@@ -67,7 +68,7 @@ class V1Answers:
 
 
 class _Rewritten:
-    """One answer: a JSON body is held until it is whole; each event is one piece."""
+    """One answer: a JSON body, and each event of a stream, is held till it is whole."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -84,13 +85,20 @@ class _Rewritten:
                 return
         elif message["type"] == "http.response.body":
             if self._kind == _EVENTS:
-                message = {**message, "body": _event(message.get("body", b""))}
+                self._body += message.get("body", b"")
+                message = {**message, "body": self._whole_events()}
             elif self._kind == JSON:
                 self._body += message.get("body", b"")
                 if not message.get("more_body"):
                     await self._send_json(message)
                 return
         await self._send(message)
+
+    def _whole_events(self) -> bytes:
+        """Take the events that have come to their end."""
+        *frames, rest = bytes(self._body).split(_END)
+        self._body = bytearray(rest)
+        return b"".join(_event(frame) + _END for frame in frames)
 
     async def _send_json(self, last: Message) -> None:
         body = encoded(v1_shape(json.loads(bytes(self._body))))
@@ -104,7 +112,7 @@ def _event(frame: bytes) -> bytes:
     head, found, data = frame.partition(_DATA)
     if not found or not data.startswith(b"{"):
         return frame
-    return head + _DATA + encoded(v1_shape(json.loads(data))) + b"\n\n"
+    return head + _DATA + encoded(v1_shape(json.loads(data)))
 
 
 def v1_shape(value: Any) -> Any:
