@@ -13,7 +13,7 @@ FAULTS ?= 200
 REQUIREMENTS := pyproject.toml constraints.txt
 
 # Each is played with in an environment of its own: OpenAI's clients.
-CLIENTS ?= openai-1 openai-2 openai-3 npm
+CLIENTS ?= openai-v1 openai-1 openai-2 openai-3 npm
 
 .PHONY: help demo test test-clients test-heavy chaos fuzz lint types examples notebooks bench bench-short constraints clean
 .DEFAULT_GOAL := help
@@ -33,7 +33,8 @@ test: $(VENV)/.dev ## every test, on all cores, with the coverage gates
 
 test-clients: $(VENV)/.dev $(CLIENTS:%=.clients/%/.ready) ## OpenAI's clients, each version in its own environment
 	@$(BIN)/pytest -m clients -k "$$(echo $(CLIENTS) | sed 's/ / or /g')" \
-	    tests/server/clients/test_scenarios.py tests/docs/test_wire_page.py
+	    tests/server/clients \
+	    tests/docs/test_wire_page.py tests/docs/test_migrating_pages.py
 
 fuzz: $(VENV)/.dev ## schemathesis on the server, for ten minutes
 	@$(BIN)/python -m tests.server.contract.fuzzing --seconds 600
@@ -104,6 +105,13 @@ $(VENV)/pyvenv.cfg:
 
 # With the transport that is as old as it is: the newest are with the others.
 .clients/openai-1/.ready: TRANSPORT := 'httpx<0.28'
+
+# The last one that speaks the first Assistants API.
+.clients/openai-v1/.ready: | $(VENV)/.dev
+	@echo "Installing openai 1.20 in $(@D) (this once)"
+	@$(BIN)/python -m venv --clear --without-pip $(@D)
+	@$(call PIP_IN,$(@D)/bin/python) --quiet 'openai==1.20.0' 'httpx<0.28'
+	@touch $@
 
 .clients/openai-%/.ready: | $(VENV)/.dev
 	@echo "Installing the newest openai $* in $(@D) (this once)"

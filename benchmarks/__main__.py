@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks import (
     concurrency,
+    continuity,
     durability,
     file_search,
     first_token,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "interpreter": interpreter.rows,
     "file_search": file_search.rows,
     "retrieval_quality": retrieval_quality.rows,
+    "continuity": continuity.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 _ROOT = Path(__file__).parents[1]

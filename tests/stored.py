@@ -167,7 +167,8 @@ def _broken_steps(tables: dict[str, list[dict[str, Any]]]) -> Iterable[str]:
             yield f"{step['id']} is a step of no run"
         calls = json.loads(step["details"]).get("tool_calls", ())
         if step["status"] == "completed" and any(
-            call["function"]["output"] is None for call in calls
+            call["type"] == "function" and call["function"]["output"] is None
+            for call in calls
         ):
             yield f"{step['id']} is completed, but a call has no output"
     for run_id, given in numbers.items():

@@ -222,7 +222,70 @@ def _parser() -> argparse.ArgumentParser:
     )
     backup.set_defaults(command=_backup)
 
-    for command in (chat, serve, ingest, create, listing, revoke, doctor, backup):
+    take_in = commands.add_parser(
+        "import",
+        help="take in what was saved of OpenAI's Assistants API",
+        description="Take in assistants, threads, messages, runs, steps, files and "
+        "vector stores from JSON as OpenAI's API gave it: in a folder, a zip archive "
+        "or a file. Ids and times are kept; a second import changes nothing. The exit "
+        "code is 1 where something was refused.",
+    )
+    take_in.add_argument(
+        "path", metavar="PATH", nargs="?", help="a folder, a zip archive or a file"
+    )
+    take_in.add_argument(
+        "--from-openai",
+        action="store_true",
+        help="take files and vector stores from OpenAI, where they live on; needs "
+        "OPENAI_API_KEY",
+    )
+    take_in.add_argument(
+        "--dry-run", action="store_true", help="show what would happen, store nothing"
+    )
+    take_in.add_argument(
+        "--model-map",
+        metavar="NAME=OTHER",
+        action="append",
+        default=[],
+        help="another model for assistants that have one; may be repeated",
+    )
+    take_in.add_argument(
+        "--report", metavar="FILE", help="write every issue there, as JSON lines"
+    )
+    take_in.set_defaults(command=_import)
+
+    take_out = commands.add_parser(
+        "export",
+        help="write everything in shapes that other programs read",
+        description="Write everything as OpenAI's API gives it, or conversations as "
+        "chat models take them.",
+    )
+    take_out.add_argument(
+        "--format",
+        choices=("openai", "openai-messages", "langchain"),
+        default="openai",
+        help="objects, or conversations: one thread a line (default: %(default)s)",
+    )
+    which = take_out.add_mutually_exclusive_group()
+    which.add_argument("--thread", metavar="ID", help="this thread alone")
+    which.add_argument(
+        "--all", action="store_true", help="everything, which is the default"
+    )
+    take_out.add_argument(
+        "--output",
+        metavar="PATH",
+        default="-",
+        help="a new folder, which gets the contents of files too; a file, if the name "
+        "ends in .json or .jsonl; or - (default)",
+    )
+    take_out.set_defaults(command=_export)
+    for command in (take_in, take_out):
+        command.add_argument(
+            "--tenant", default="default", help="whose it is (default: %(default)s)"
+        )
+
+    with_database = (chat, serve, ingest, create, listing, revoke, doctor, backup)
+    for command in (*with_database, take_in, take_out):
         command.add_argument(
             "--database",
             "--database-url",
@@ -311,6 +374,32 @@ def _backup(options: argparse.Namespace) -> int:
     from langchain_assistants.terminal.backup import backup
 
     return backup(options.path, database=options.database, overwrite=options.overwrite)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.imports import take_in
+
+    return take_in(
+        options.path,
+        from_openai=options.from_openai,
+        database=options.database,
+        tenant=options.tenant,
+        model_map=options.model_map,
+        dry_run=options.dry_run,
+        report=options.report,
+    )
+
+
+def _export(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.exports import take_out
+
+    return take_out(
+        options.output,
+        form=options.format,
+        thread_id=options.thread,
+        database=options.database,
+        tenant=options.tenant,
+    )
 
 
 def _report(error: AssistantsError) -> None:

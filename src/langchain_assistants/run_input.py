@@ -54,7 +54,11 @@ RUN_KEYS = (
     "tool_errors",
     "expires_after",
 )
-MESSAGE_KEYS = {"attachments": "attachments", "message_metadata": "metadata"}
+MESSAGE_KEYS = {
+    "attachments": "attachments",
+    "message_metadata": "metadata",
+    "file_ids": "file_ids",  # of the first API: deprecated, and told so
+}
 THREAD_KEYS = {
     "thread_metadata": "metadata",
     "tool_resources": "tool_resources",
@@ -71,6 +75,7 @@ class AssistantInput(TypedDict, total=False):
     content: str | list[dict[str, Any]]
     attachments: list[dict[str, Any]]
     message_metadata: dict[str, str]
+    file_ids: list[str]
     thread_id: str
     thread_key: str
     thread_metadata: dict[str, str]

@@ -150,6 +150,7 @@ SCENES = {
     "run_id",
     "tool_outputs",
     "intermediate_steps",
+    "file_ids",  # deprecated: tests/server/test_v1.py
 }
 
 

@@ -51,13 +51,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outer_graph": BASE,
     "graph": ENGINE | {"actions", "assistant", "backends", "outer_graph", "run_input"},
     "importers": ENGINE,
+    "exporters": ENGINE,
     "scale": ENGINE | {"storage"},
     "server": ENGINE | {"__init__"},
     "in_process": ENGINE | {"server"},
     "cli": ENGINE
     | {"__init__", "assistant", "graph", "importers", "scale", "server", "storage"}
     | {"terminal"},
-    "terminal": ENGINE | {"__init__", "interpreters", "server", "testing"},
+    "terminal": ENGINE
+    | {"__init__", "exporters", "importers", "interpreters", "server", "testing"},
     "__init__": ENGINE | {"assistant", "compat", "graph"},
 }
 # engine.openai() loads the client lazily: the one import that goes upwards.
@@ -69,13 +71,14 @@ ONLY_IN = {
     "e2b": {"interpreters"},
     "e2b_code_interpreter": {"interpreters"},
     "fastapi": {"in_process", "server"},
-    "openai": {"backends", "in_process", "server"},
+    "openai": {"backends", "importers", "in_process", "server"},
     "procrastinate": {"scale"},
     "prometheus_client": {"server"},
     "psycopg": {"retrieval", "scale", "storage"},
     "starlette": {"in_process", "server"},
     "sqlalchemy": {"engine", "retrieval", "scale", "storage"},
-    "sqlite3": {"retrieval", "storage", "terminal"},  # the demo reads its own file
+    # The demo reads its own file; an import puts in order what it found.
+    "sqlite3": {"importers", "retrieval", "storage", "terminal"},
     "uvicorn": {"server"},
 }
 

@@ -18,6 +18,7 @@ from langchain_assistants.engine.resource import (
     not_null,
     required_row,
 )
+from langchain_assistants.engine.v1_files import given_to_tools
 from langchain_assistants.engine.vector_store_creation import (
     NewToolResources,
     stored_resources,
@@ -39,6 +40,7 @@ from langchain_assistants.types.assistants import (
 )
 from langchain_assistants.types.base import Deleted
 from langchain_assistants.types.pages import AsyncPaginator, ListParams, Page
+from langchain_assistants.types.v1 import with_resources
 from langchain_assistants.types.validation import check_id, validate
 
 PREFIX = "asst_"
@@ -95,7 +97,7 @@ def to_assistant(row: Row) -> Assistant:
     )
 
 
-def _columns(body: Mapping[str, Any]) -> dict[str, Any]:
+def assistant_columns(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of an assistant's content, with the digest over them.
 
     A sampling field that is not given stays NULL: the model keeps its own default.
@@ -126,7 +128,8 @@ class Assistants(Resource):
             InvalidRequestError: A field breaks a rule of the Assistants API.
             NotFoundError: A vector store is to be made of a file that is not there.
         """
-        return to_assistant(await self._insert(validate(AssistantCreate, fields)))
+        body = with_resources(validate(AssistantCreate, fields))
+        return to_assistant(await self._insert(body))
 
     async def aget_or_create(self, **fields: Unpack[AssistantCreate]) -> Assistant:
         """Return the assistant with exactly this content, or store it.
@@ -134,7 +137,7 @@ class Assistants(Resource):
         Never updates: other content under the same name gives a new assistant
         (extension, for notebook cells that are run again).
         """
-        body = validate(AssistantCreate, fields)
+        body = with_resources(validate(AssistantCreate, fields))
         return to_assistant(await self._insert(body, reuse=True))
 
     async def _insert(self, body: Mapping[str, Any], *, reuse: bool = False) -> Row:
@@ -145,7 +148,7 @@ class Assistants(Resource):
             now=now,
             new_id=place.new_id,
         )
-        columns = _columns(body)
+        columns = assistant_columns(body)
         columns |= {
             "id": place.new_id(PREFIX),
             "tenant": self._tenant,
@@ -162,6 +165,7 @@ class Assistants(Resource):
                 if known is not None:
                     return known
             yield from resources.insert()
+            yield from self._give_files(columns["id"], columns, now)
             yield _INSERT(**columns)
             return columns
 
@@ -169,6 +173,22 @@ class Assistants(Resource):
         if resources.has_files:
             place.attached.ring()
         return row
+
+    def _give_files(
+        self, assistant_id: str, columns: dict[str, Any], now: float
+    ) -> Transaction[None]:
+        """Give the files of the first API's `file_ids` to the tools that take them."""
+        resources = from_json(columns["tool_resources"])
+        if "file_ids" in resources:
+            given = yield from given_to_tools(
+                assistant_id,
+                from_json(columns["tools"]),
+                resources,
+                tenant=self._tenant,
+                now=now,
+                new_id=self._workplace.new_id,
+            )
+            columns["tool_resources"] = to_json(given)
 
     async def aretrieve(self, assistant_id: str) -> Assistant:
         """Return an assistant.
@@ -192,14 +212,20 @@ class Assistants(Resource):
         check_id(assistant_id, "assistant_id", PREFIX)
         body = validate(AssistantUpdate, fields)
         not_null(body, "model")
+        now = self._workplace.clock()
 
         def store() -> Transaction[Row]:
             row = yield from assistant_row(assistant_id, self._tenant)
             content = {name: row[name] for name in (*_TEXT, *_NUMBERS)}
             content |= {name: from_json(row[name]) for name in _JSON}
-            yield _UPDATE(
-                id=assistant_id, tenant=self._tenant, **_columns(content | body)
-            )
+            change = with_resources(body)
+            if (change.get("tool_resources") or {}).keys() == {"file_ids"}:
+                own = content["tool_resources"] or {}
+                change["tool_resources"] = own | change["tool_resources"]
+            columns = assistant_columns(content | change)
+            if change.keys() & {"tools", "tool_resources"}:
+                yield from self._give_files(assistant_id, columns, now)
+            yield _UPDATE(id=assistant_id, tenant=self._tenant, **columns)
             return (yield from assistant_row(assistant_id, self._tenant))
 
         return to_assistant(await self._workplace.database.write(store()))

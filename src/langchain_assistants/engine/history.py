@@ -172,7 +172,7 @@ def read_window(
                 thread_id, low, most_steps - len(newest)
             )
         steps = newest[::-1]
-    entries = list(_entries(list(reversed(rows)), steps))
+    entries = list(entries_of(list(reversed(rows)), steps))
     window = Window(
         context=from_json(thread["context"]),
         run_status=thread["run_status"],
@@ -261,10 +261,18 @@ def fit(
     )
 
 
-def _entries(
+def entries_of(
     rows: Sequence[Row], steps: Sequence[Row]
 ) -> Iterator[tuple[int, BaseMessage]]:
-    """Merge messages and tool calls into the order in which they happened."""
+    """Merge messages and tool calls into the order in which they happened.
+
+    Args:
+        rows: Messages by number.
+        steps: Steps with tool calls, by position.
+
+    Yields:
+        LangChain messages, each with the number of the message it is or follows.
+    """
     pending = iter(steps)
     step = next(pending, None)
     first = rows[0]["seq"] if rows else None
@@ -273,16 +281,22 @@ def _entries(
         step = next(pending, None)
     for row in rows:
         message = _message(row)
-        while step is not None and step["position"] == row["seq"]:
-            # Text and calls of one model answer are one message again.
-            said = message if step["run_id"] == row["run_id"] else None
-            if said is None and message is not None:
-                yield row["seq"], message
-            message = None
+        # Before it come the calls behind a message that was deleted.
+        while step is not None and step["position"] <= row["seq"]:
+            said = None
+            if step["position"] == row["seq"]:
+                # Text and calls of one model answer are one message again.
+                said = message if step["run_id"] == row["run_id"] else None
+                if said is None and message is not None:
+                    yield row["seq"], message
+                message = None
             yield from _tool_turn(step, said)
             step = next(pending, None)
         if message is not None:
             yield row["seq"], message
+    while step is not None:
+        yield from _tool_turn(step, None)
+        step = next(pending, None)
 
 
 def _message(row: Row) -> BaseMessage | None:

@@ -27,6 +27,7 @@ from langchain_assistants.types.messages import (
     MessageIncompleteDetails,
     stored_content,
 )
+from langchain_assistants.types.v1 import with_attachments
 
 PREFIX = "msg_"
 KIND = "message"
@@ -107,6 +108,7 @@ def new_messages(
     bodies: Iterable[Mapping[str, Any]], new_id: NewId
 ) -> list[NewMessage]:
     """Prepare messages from checked request bodies."""
+    bodies = map(with_attachments, bodies)
     return [
         NewMessage(
             id=new_id(PREFIX),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from langchain_assistants.engine.assistants import Assistants
 from langchain_assistants.engine.conductor import Conductor
+from langchain_assistants.engine.exports import Exports
 from langchain_assistants.engine.files import Files
+from langchain_assistants.engine.imports import Imports
 from langchain_assistants.engine.messages import Messages
 from langchain_assistants.engine.runs import Runs
 from langchain_assistants.engine.steps import Steps
@@ -28,3 +30,5 @@ class TenantResources:
         self.files = Files(workplace, tenant=tenant)
         self.uploads = Uploads(workplace, tenant=tenant)
         self.vector_stores = VectorStores(workplace, tenant=tenant)
+        self.imports = Imports(workplace, tenant=tenant)
+        self.exports = Exports(workplace, tenant=tenant)

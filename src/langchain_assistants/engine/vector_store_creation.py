@@ -56,6 +56,8 @@ def stored_resources(resources: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return checked resources to store: what is null in them is absent."""
     return {
         tool: {name: value for name, value in given.items() if value is not None}
+        if isinstance(given, Mapping)
+        else given
         for tool, given in (resources or {}).items()
         if given is not None
     }

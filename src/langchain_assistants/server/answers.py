@@ -27,7 +27,11 @@ def answer(found: WireObject | AsyncPage[Any], **headers: str) -> Response:
 
 def written(found: WireObject | AsyncPage[Any]) -> bytes:
     """Return an object or a page as JSON on one line."""
-    content = found.to_dict()
+    return encoded(found.to_dict())
+
+
+def encoded(content: Any) -> bytes:
+    """Return plain data as JSON on one line."""
     try:
         return to_json(content, inf_nan_mode="null")
     except PydanticSerializationError:

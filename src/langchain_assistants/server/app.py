@@ -16,6 +16,7 @@ from starlette.routing import Match
 
 from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.errors import AssistantsError
+from langchain_assistants.server import v1
 from langchain_assistants.server.callers import Caller, KeyPolicy, beta
 from langchain_assistants.server.documentation import openapi
 from langchain_assistants.server.documentation_page import page
@@ -32,12 +33,13 @@ from langchain_assistants.server.routes import (
     uploads,
     vector_stores,
 )
+from langchain_assistants.server.v1 import V1Answers
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _CORS_HEADERS = ["x-request-id", "openai-processing-ms", "openai-poll-after-ms"]
 
 # `/threads/runs` must be found before `/threads/{thread_id}`.
-_WITH_BETA = (assistants, runs, steps, messages, threads, vector_stores)
+_WITH_BETA = (assistants, runs, steps, messages, threads, vector_stores, v1)
 _WITHOUT_BETA = (files, uploads)
 
 
@@ -93,6 +95,7 @@ def create_app(
     app.include_router(_own)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _let_through)
+    app.add_middleware(V1Answers)
     app.add_middleware(Frame, metrics=metrics)
     if cors_origins:
         app.add_middleware(

@@ -14,6 +14,7 @@ from langchain_assistants.errors import (
     InvalidRequestError,
 )
 from langchain_assistants.server.refusals import NOT_JSON
+from langchain_assistants.server.v1_bodies import modern
 from langchain_assistants.types.refusals import kind_of
 from langchain_assistants.types.validation import validate
 
@@ -46,7 +47,7 @@ async def body_of(request: Request, request_type: Any) -> dict[str, Any]:
             f"{kind_of(fields)} instead.",
             code="invalid_type",
         )
-    return validate(request_type, fields, surface="wire")
+    return modern(request_type, validate(request_type, fields, surface="wire"))
 
 
 def _require_json(request: Request) -> None:

@@ -12,6 +12,7 @@ from langchain_assistants.engine.location import database_url
 from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.interpreters.choice import find_provider
 from langchain_assistants.terminal.imported_tools import imported_tools
+from langchain_assistants.terminal.model_map import model_map as pairs_of
 
 
 def serve(
@@ -67,7 +68,7 @@ def serve(
         )
     with AssistantsEngine(
         database_url(database, Settings()),
-        model_map=_pairs(model_map),
+        model_map=pairs_of(model_map),
         tools=[tool for place in tools for tool in imported_tools(place)],
         interpreter=provider,
         embeddings=embeddings,
@@ -91,16 +92,3 @@ def _announce(url: str) -> None:
     console.print(Text(f"Serving the Assistants API at {url}/v1"), soft_wrap=True)
     console.print(Text(f"Documentation at {url}/docs", "dim"), soft_wrap=True)
     console.file.flush()
-
-
-def _pairs(given: Sequence[str]) -> dict[str, str]:
-    pairs = {}
-    for text in given:
-        name, equals, other = text.partition("=")
-        if not (name and equals and other):
-            raise ConfigurationError(
-                f"--model-map {text} is no pair: write NAME=OTHER, such as "
-                "gpt-4o=anthropic:claude-sonnet-4-5."
-            )
-        pairs[name] = other
-    return pairs

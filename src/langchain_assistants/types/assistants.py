@@ -20,11 +20,12 @@ from langchain_assistants.types.base import (
     request,
 )
 from langchain_assistants.types.tool_resources import (
+    AssistantResourcesCreate,
+    AssistantResourcesParam,
     ToolResources,
-    ToolResourcesCreate,
-    ToolResourcesParam,
 )
 from langchain_assistants.types.tools import ResponseFormat, Tool, ToolParam
+from langchain_assistants.types.v1 import FileIds
 
 
 class Assistant(WireObject):
@@ -51,14 +52,18 @@ class Assistant(WireObject):
 
 @request
 class AssistantOptions(TypedDict, total=False):
-    """Fields of a new assistant that a runnable's `create_assistant` passes on."""
+    """Fields of a new assistant that a runnable's `create_assistant` passes on.
+
+    `file_ids` is of the first API.
+    """
 
     description: Annotated[str, Field(max_length=512)] | None
-    tool_resources: ToolResourcesCreate | None
+    tool_resources: AssistantResourcesCreate | None
     metadata: Metadata | None
     temperature: Temperature | None
     top_p: TopP | None
     reasoning_effort: ReasoningEffort | None
+    file_ids: FileIds | None
 
 
 @request
@@ -74,16 +79,20 @@ class AssistantCreate(AssistantOptions, total=False):
 
 @request
 class AssistantUpdate(TypedDict, total=False):
-    """Fields of an assistant to replace; an absent one is kept."""
+    """Fields of an assistant to replace; an absent one is kept.
+
+    `file_ids` is of the first API.
+    """
 
     model: NonEmpty | None
     name: Annotated[str, Field(max_length=256)] | None
     description: Annotated[str, Field(max_length=512)] | None
     instructions: Instructions | None
     tools: Annotated[Array[ToolParam], Field(max_length=128)] | None
-    tool_resources: ToolResourcesParam | None
+    tool_resources: AssistantResourcesParam | None
     metadata: Metadata | None
     temperature: Temperature | None
     top_p: TopP | None
     response_format: ResponseFormat | None
     reasoning_effort: ReasoningEffort | None
+    file_ids: FileIds | None

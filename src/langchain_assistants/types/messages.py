@@ -20,6 +20,7 @@ from langchain_assistants.types.base import (
     tag,
 )
 from langchain_assistants.types.tools import AttachmentToolParam, Tool
+from langchain_assistants.types.v1 import FileIds
 
 Detail = Literal["auto", "low", "high"]
 
@@ -229,12 +230,13 @@ class AttachmentParam(TypedDict, total=False):
 
 @request
 class MessageCreate(TypedDict, total=False):
-    """Fields of a new message."""
+    """Fields of a new message; `file_ids` is of the first API."""
 
     role: Required[Literal["user", "assistant"]]
     content: Required[MessageContent]
     attachments: Array[AttachmentParam] | None
     metadata: Metadata | None
+    file_ids: FileIds | None
 
 
 @request

@@ -33,10 +33,14 @@ class FileSearchResources(WireObject):
 
 
 class ToolResources(WireObject):
-    """Resources by tool; a tool without any is absent."""
+    """Resources by tool; a tool without any is absent.
+
+    `file_ids` is an extension: what the first API calls an assistant's files.
+    """
 
     code_interpreter: Opt[CodeInterpreterResources] = None
     file_search: Opt[FileSearchResources] = None
+    file_ids: Opt[list[str]] = None
 
 
 @request
@@ -138,3 +142,17 @@ class ToolResourcesCreate(TypedDict, total=False):
     file_search: (
         Annotated[FileSearchResourcesCreate, AfterValidator(_ids_or_new_stores)] | None
     )
+
+
+@request
+class AssistantResourcesParam(ToolResourcesParam, total=False):
+    """Resources of an assistant; `file_ids` are given to the tools that take files."""
+
+    file_ids: Annotated[Array[NonEmpty], Field(max_length=20)] | None
+
+
+@request
+class AssistantResourcesCreate(ToolResourcesCreate, total=False):
+    """Resources of a new assistant; `file_ids` are given to its tools."""
+
+    file_ids: Annotated[Array[NonEmpty], Field(max_length=20)] | None

@@ -33,6 +33,14 @@ SCENARIOS = [
     "refusals",
 ]
 
+SCENARIOS_OF_V1 = [
+    "assistant_files",
+    "files_before_tools",
+    "message_files",
+    "a_run",
+    "a_stream",
+]
+
 
 @pytest.fixture
 def address(engine_factory: EngineFactory, servers: Servers) -> str:
@@ -69,6 +77,19 @@ def test_a_python_client_plays_every_scenario(major: str, address: str) -> None:
     version, *names = played(str(python), str(FOLDER / "scenarios.py"), address=address)
     assert version.startswith(f"{major}.")
     assert names == [*SCENARIOS, "asynchronous"]
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("client", ["openai-v1"])
+def test_the_client_of_the_first_api_plays_its_scenarios(
+    client: str, address: str
+) -> None:
+    python = CLIENTS / client / "bin" / "python"
+    played_by, *names = played(
+        str(python), str(FOLDER / "scenarios_v1.py"), address=address
+    )
+    assert played_by == "1.20.0"
+    assert names == SCENARIOS_OF_V1
 
 
 @pytest.mark.clients
