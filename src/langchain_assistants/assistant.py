@@ -202,7 +202,7 @@ class AssistantRunnable(CreatesAssistant):
         Raises:
             As `invoke`, but for `RunError`.
         """
-        log = EventLog()
+        log = EventLog(origin=self._engine.runs.origin)
         task = asyncio.create_task(self._tell(log, input, config, kwargs))
         try:
             async for event in log.follow():
@@ -217,7 +217,7 @@ class AssistantRunnable(CreatesAssistant):
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Generator[RunEvent, None, None]:
         """Run the assistant and yield the run's events; see `astream_run`."""
-        log = EventLog()
+        log = EventLog(origin=self._engine.runs.origin)
         call = self._engine.portal.spawn(lambda: self._tell(log, input, config, kwargs))
         try:
             yield from log.follow_blocking()
@@ -418,12 +418,14 @@ class AssistantRunnable(CreatesAssistant):
 
     def _output(self, execution: Execution, answer_type: Any) -> AssistantOutput:
         """Return what the run wrote or requires, in the form that was asked for."""
-        run, messages = execution.run, list(execution.messages)
+        engine = self._engine
+        run = engine.runs.bound(execution.run)
+        messages = [engine.messages.bound(message) for message in execution.messages]
         calls: list[RequiredToolCall] = []
         if run.status == "requires_action":
             calls = _required_calls(run)
         elif run.status != "completed":
-            raise run_error(self._engine.runs.bound(run))
+            raise run_error(run)
         elif messages and asks_for_json(run):
             messages[-1].parsed = parse_answer(messages[-1], answer_type, run)
         if self.as_message:

@@ -70,7 +70,8 @@ class Messages(Resource):
             yield from append_messages(thread_id, end, added, now)
             return (yield from message_row(added[0].id, self._tenant))
 
-        return to_message(await self._workplace.database.write(store()))
+        row = await self._workplace.database.write(store())
+        return self.bound(to_message(row))
 
     async def aretrieve(self, message_id: str) -> Message:
         """Return a message.
@@ -79,9 +80,8 @@ class Messages(Resource):
             NotFoundError: There is none with this id.
         """
         check_id(message_id, "message_id", PREFIX)
-        return to_message(
-            await self._workplace.database.read(message_row(message_id, self._tenant))
-        )
+        transaction = message_row(message_id, self._tenant)
+        return self.bound(to_message(await self._workplace.database.read(transaction)))
 
     async def aupdate(
         self, message_id: str, **fields: Unpack[MessageUpdate]
@@ -97,7 +97,8 @@ class Messages(Resource):
             yield from set_metadata(message_id, body["metadata"])
             return (yield from message_row(message_id, self._tenant))
 
-        return to_message(await self._workplace.database.write(store()))
+        row = await self._workplace.database.write(store())
+        return self.bound(to_message(row))
 
     async def adelete(self, message_id: str) -> Deleted:
         """Delete a message.
@@ -146,7 +147,9 @@ class Messages(Resource):
                 )
             )
 
-        return ObjectList(self._workplace, read, to_message)
+        return ObjectList(
+            self._workplace, read, lambda row: self.bound(to_message(row))
+        )
 
     def alist(
         self,
