@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["s", "ms", "kB", "turns/s", "commits", "statements"]
+Unit = Literal["s", "ms", "kB", "MB", "turns/s", "commits", "statements"]
 
-_DIGITS: dict[Unit, int] = {"kB": 1, "turns/s": 0, "commits": 1, "statements": 1}
+_DIGITS: dict[Unit, int] = {
+    "kB": 1,
+    "MB": 1,
+    "turns/s": 0,
+    "commits": 1,
+    "statements": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,9 @@ ONLY_IN = {
 # Modules of more than 500 lines, each with its reason.
 LONG_MODULES: dict[str, str] = {}
 
+# What runs in the jail: the host imports it, but it finds the stdlib only.
+JAILED = PACKAGE / "interpreters" / "local" / "inside"
+
 VAGUE_NAMES = {"common", "core", "helpers", "manager", "utils"}
 HEAVY_IMPORTS = {"e2b", "fastapi", "langgraph", "openai", "sqlalchemy"}
 
@@ -130,6 +133,19 @@ def test_a_third_party_package_stays_in_its_layers() -> None:
         for name in imports(module)
         for top in [name.partition(".")[0]]
         if layer(module) not in ONLY_IN.get(top, {layer(module)})
+    ]
+    assert strays == []
+
+
+def test_what_runs_in_the_jail_needs_the_stdlib_only() -> None:
+    name = f"langchain_assistants.{'.'.join(JAILED.relative_to(PACKAGE).parts)}"
+    strays = [
+        f"{module.name} imports {found}"
+        for module in JAILED.glob("*.py")
+        if module.name != "backend.py"  # matplotlib itself imports it
+        for found in imports(module)
+        if found.partition(".")[0] not in sys.stdlib_module_names
+        and not found.startswith(name)
     ]
     assert strays == []
 

@@ -18,6 +18,8 @@ TEXT_LIMIT = 1_000_000
 """Characters of print-outs and tracebacks that a result keeps."""
 DISPLAY_LIMIT = 10_000_000
 """Characters or bytes of displayed values that a result keeps."""
+EVENT_LIMIT = 10_000
+"""Events that a result keeps, however small they are."""
 
 
 class CallbackFailed(Exception):
@@ -42,7 +44,11 @@ class Output:
         self._on_event = on_event
         self._overflow = overflow
         self._events: list[OutputEvent] = []
-        self._left = {"text": TEXT_LIMIT, "display": DISPLAY_LIMIT}
+        self._left = {
+            "text": TEXT_LIMIT,
+            "display": DISPLAY_LIMIT,
+            "events": EVENT_LIMIT,
+        }
         self._truncated = False
 
     async def add(self, event: OutputEvent) -> None:
@@ -73,6 +79,8 @@ class Output:
         )
 
     def _fitting(self, event: OutputEvent) -> OutputEvent | None:
+        if not isinstance(event, Raised) and not self._takes("events", 1):
+            return None
         match event:
             case Printed(stream, text):
                 kept = self._text(text)

@@ -1,0 +1,104 @@
+"""JSON lines to and from a worker, awaited on whatever event loop asks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+_PIECE = 262_144
+LONGEST_LINE = 20_000_000
+"""A worker that sends more without an end is not ours any more."""
+
+
+class Channel:
+    """The host's ends of the two pipes. One task at a time may use it."""
+
+    def __init__(self, requests: int, events: int) -> None:
+        """Own two descriptors: one to write requests to, one to read events from."""
+        for fd in (requests, events):
+            os.set_blocking(fd, False)
+        self._requests = requests
+        self._events = events
+        self._lines: deque[bytes] = deque()
+        self._rest: list[bytes] = []
+        self._rest_size = 0
+        self._closed = False
+
+    async def send(self, **request: object) -> None:
+        """Send a request.
+
+        Raises:
+            OSError: The worker is gone.
+        """
+        line = memoryview((json.dumps(request) + "\n").encode())
+        loop = asyncio.get_running_loop()
+        while line:
+            try:
+                line = line[os.write(self._requests, line) :]
+            except BlockingIOError:
+                await _ready(loop.add_writer, loop.remove_writer, self._requests)
+
+    def send_now(self, **request: object) -> None:
+        """Send a short request if there is room; a worker that is gone is no error."""
+        if not self._closed:
+            with suppress(OSError):
+                os.write(self._requests, (json.dumps(request) + "\n").encode())
+
+    async def receive(self) -> dict[str, Any] | None:
+        """Return the next event; None: the worker is gone, or it talks nonsense."""
+        while not self._lines:
+            if self._rest_size > LONGEST_LINE or not await self._read():
+                return None
+        try:
+            event = json.loads(self._lines.popleft())
+        except (ValueError, RecursionError):
+            return None
+        return event if isinstance(event, dict) else None
+
+    def close(self) -> None:
+        """Close both pipes; the worker ends by that too."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._requests)
+            os.close(self._events)
+
+    async def _read(self) -> bool:
+        """Read what there is; False at the end. It always lets others run."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)
+        while True:
+            try:
+                piece = os.read(self._events, _PIECE)
+                break
+            except BlockingIOError:
+                await _ready(loop.add_reader, loop.remove_reader, self._events)
+        *lines, rest = piece.split(b"\n")
+        if lines:
+            lines[0] = b"".join(self._rest) + lines[0]
+            self._lines.extend(lines)
+            self._rest, self._rest_size = [], 0
+        self._rest.append(rest)
+        self._rest_size += len(rest)
+        return bool(piece)
+
+
+async def _ready(
+    add: Callable[..., object], remove: Callable[[int], object], fd: int
+) -> None:
+    """Wait until a descriptor can be read or written."""
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def tell() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    add(fd, tell)
+    try:
+        await ready
+    finally:
+        remove(fd)

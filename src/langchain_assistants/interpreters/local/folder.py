@@ -1,0 +1,206 @@
+"""A session's own folder on the host, whose content is a stranger's.
+
+Nothing here follows a link: a path is walked component by component, from descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from langchain_assistants.errors import InterpreterError
+from langchain_assistants.interpreters.base import FileInfo
+from langchain_assistants.interpreters.local.trees import (
+    AS_FOLDER,
+    DEEPEST,
+    delete_tree,
+    walk,
+)
+
+HOME = "/mnt/data"
+"""The name of the folder in every session."""
+LISTED_FILES = 1_000
+
+_NO_FILE = "There is no such file in the session."
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a folder takes of the disk."""
+
+    size: int
+    entries: int
+
+
+class SessionFolder:
+    """The writable places of one session: its data, and two for temporary files.
+
+    Attributes:
+        id: The session's id.
+        path: Where it is on the host; nobody else may enter.
+        uid: The user that it belongs to; None: the one of this process.
+    """
+
+    def __init__(self, base: Path, uid: int | None) -> None:
+        """Make an empty one."""
+        self.id = f"local_{secrets.token_hex(8)}"
+        self.path = base / self.id
+        self.uid = uid
+        self.path.mkdir(mode=0o700)
+        for place in (self.data, self.temporary, self.shared_memory):
+            place.mkdir(mode=0o700)
+        if uid is not None:
+            for place in (self.path, *self.path.iterdir()):
+                os.chown(place, uid, uid)
+
+    @property
+    def data(self) -> Path:
+        """What the session calls /mnt/data."""
+        return self.path / "data"
+
+    @property
+    def temporary(self) -> Path:
+        """What it calls /tmp, where it can be mounted."""
+        return self.path / "tmp"
+
+    @property
+    def shared_memory(self) -> Path:
+        """What it calls /dev/shm, where it can be mounted."""
+        return self.path / "shm"
+
+    def read(self, path: str, most: int) -> bytes:
+        """Read a file of at most so many bytes.
+
+        Raises:
+            InterpreterError: There is none, or it is no regular file with one name.
+        """
+        with self._parent(path) as (folder, name):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            try:
+                fd = os.open(name, flags, dir_fd=folder)
+            except OSError as error:
+                raise InterpreterError(_NO_FILE) from error
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+                raise InterpreterError(_NO_FILE)
+            if found.st_size > most:
+                raise InterpreterError(
+                    f"The file has {found.st_size} bytes; at most {most} are read."
+                )
+            with open(fd, "rb", closefd=False) as file:
+                return file.read(most)
+        finally:
+            os.close(fd)
+
+    def write(self, path: str, data: bytes) -> str:
+        """Write a file, in place of what has its name, and return its path.
+
+        Raises:
+            InterpreterError: There is a folder of that name, or no room.
+        """
+        try:
+            with self._parent(path, make=True) as (folder, name):
+                self._put(folder, name, data)
+        except OSError as error:
+            raise InterpreterError(
+                f"The file could not be written ({os.strerror(error.errno or 0)})."
+            ) from error
+        return str(PurePosixPath(HOME, *self._parts(path)))
+
+    def remove(self, path: str) -> None:
+        """Delete a file; one that is gone already is no error."""
+        with suppress(InterpreterError), self._parent(path) as (folder, name):
+            try:
+                os.unlink(name, dir_fd=folder)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise InterpreterError("Only a file can be removed.") from error
+
+    def files(self) -> list[FileInfo]:
+        """List regular files with one name that can be printed, the newest if many.
+
+        Hidden ones are left out, and what lies in hidden folders.
+        """
+        found = [
+            FileInfo(str(PurePosixPath(HOME, *parts)), info.st_size, info.st_mtime)
+            for parts, info in walk(self.data)
+            if stat.S_ISREG(info.st_mode)
+            and info.st_nlink == 1
+            and all(part.isprintable() and part[0] != "." for part in parts)
+        ]
+        found.sort(key=lambda file: file.modified, reverse=True)
+        return sorted(found[:LISTED_FILES], key=lambda file: file.path)
+
+    def usage(self, most: int) -> Usage:
+        """Add up what all files take; stop after `most` entries."""
+        size = entries = 0
+        for parts, info in walk(self.path):
+            size += info.st_blocks * 512
+            entries += 1
+            if len(parts) >= DEEPEST:
+                entries = most + 1
+            if entries > most:
+                break
+        return Usage(size, entries)
+
+    def delete(self) -> None:
+        """Delete everything, however deep it is, when no process is left in it."""
+        delete_tree(self.path)
+
+    def _put(self, folder: int, name: str, data: bytes) -> None:
+        new = f".{secrets.token_hex(8)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(new, flags, 0o644, dir_fd=folder), "wb") as file:
+            try:
+                self._own(file.fileno())
+                file.write(data)
+                file.flush()
+                os.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                os.unlink(new, dir_fd=folder)
+                raise
+
+    def _own(self, fd: int) -> None:
+        if self.uid is not None:
+            os.fchown(fd, self.uid, self.uid)
+
+    def _parts(self, path: str) -> tuple[str, ...]:
+        """Split a path within the folder, by any of its names."""
+        pure = PurePosixPath(path)
+        for name in (HOME, str(self.data)):
+            if pure.is_relative_to(name):
+                pure = pure.relative_to(name)
+        parts = pure.parts
+        if not parts or pure.is_absolute() or ".." in parts or "\0" in path:
+            raise InterpreterError(f"Files of a session are in {HOME}.")
+        return parts
+
+    @contextmanager
+    def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """Open the folder that a file is in; yield it with the file's name."""
+        *folders, name = self._parts(path)
+        fd = os.open(self.data, AS_FOLDER)
+        try:
+            for folder in folders:
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(folder, 0o755, dir_fd=fd)
+                        made = os.open(folder, AS_FOLDER, dir_fd=fd)
+                        self._own(made)
+                        os.close(made)
+                try:
+                    inner = os.open(folder, AS_FOLDER, dir_fd=fd)
+                except OSError as error:
+                    raise InterpreterError(_NO_FILE) from error
+                os.close(fd)
+                fd = inner
+            yield fd, name
+        finally:
+            os.close(fd)

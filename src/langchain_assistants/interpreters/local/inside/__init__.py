@@ -1,0 +1,1 @@
+"""What runs in the jail, in a process of its own: the stdlib and nothing else."""

@@ -1,0 +1,95 @@
+"""What a process takes from itself before it runs a stranger's code."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from . import landlock, seccomp
+from .kernel import prctl, syscall
+from .syscalls import is_known
+
+_SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_KEEP_CAPABILITIES = 1, 4, 8
+_DROP_FROM_BOUNDS, _SET_NO_NEW_PRIVILEGES = 24, 38
+_READ_AND_SEARCH = 2
+_CAPSET = {"x86_64": 126, "aarch64": 91}
+_CAPABILITY_VERSION = 0x20080522
+_NICENESS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """Everything that a jail takes, as the host writes it down.
+
+    Attributes:
+        limits: rlimits by their names without `RLIMIT_`.
+        read: Paths that can be read, under Landlock.
+        write: Paths that can be written, under Landlock.
+        landlock: The ABI version to use; 0: the mounts decide what can be reached.
+        uid: The user and group to become; None: it stays what it is.
+        reads_as_root: Keep the capability to pass folders that are closed to that
+            user, for a Python that lies in one; Landlock then decides alone.
+        parent: The process not to outlive; None: it cannot be seen.
+    """
+
+    limits: Mapping[str, int]
+    read: Sequence[str] = ()
+    write: Sequence[str] = ()
+    landlock: int = 0
+    uid: int | None = None
+    reads_as_root: bool = False
+    parent: int | None = None
+
+    def enter(self) -> None:
+        """Take it all, for good.
+
+        Raises:
+            OSError: Something could not be taken; run nothing then.
+        """
+        os.nice(_NICENESS)
+        rules = landlock.Ruleset(self.landlock) if self.landlock else None
+        if rules is not None:
+            rules.allow_reading(self.read)
+            rules.allow_writing(self.write)
+        if self.uid is not None:
+            self._become(self.uid)
+        self._die_with_the_parent()
+        for name, limit in self.limits.items():
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+        prctl(_SET_NO_NEW_PRIVILEGES, 1)
+        if rules is not None:
+            rules.enforce()
+        seccomp.install(processes=rules is None)
+
+    def _become(self, uid: int) -> None:
+        machine = os.uname().machine
+        if not is_known(machine):
+            raise OSError(f"There is no table of system calls for {machine}.")
+        for capability in range(64):
+            if not (self.reads_as_root and capability == _READ_AND_SEARCH):
+                try:
+                    prctl(_DROP_FROM_BOUNDS, capability)
+                except OSError:  # the kernel's last capability was the one before
+                    break
+        prctl(_SET_KEEP_CAPABILITIES, int(self.reads_as_root))
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        if self.reads_as_root:
+            word = 1 << _READ_AND_SEARCH
+            header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+            words = struct.pack("6I", word, word, 0, 0, 0, 0)
+            syscall(_CAPSET[machine], ctypes.c_char_p(header), ctypes.c_char_p(words))
+        # Else the process could not look at its own entries in /proc.
+        prctl(_SET_DUMPABLE, 1)
+
+    def _die_with_the_parent(self) -> None:
+        """Set the death signal, which a change of user would have cleared."""
+        prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+        if self.parent is not None and os.getppid() != self.parent:
+            os._exit(1)

@@ -1,0 +1,144 @@
+"""The filter of system calls: what is not listed does not exist in the jail."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from collections.abc import Iterable
+
+from . import syscalls
+from .kernel import prctl
+
+_LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _MASK, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x54, 0x06
+_ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+_X32 = 0x40000000
+
+_SET_SECCOMP, _FILTER = 22, 2
+_NEW_NAMESPACES = 0x7E020000
+_CLONE_THREAD = 0x00010000
+_UNIX, _STREAM = 1, 1
+_TRUNCATE, _WRITING = os.O_TRUNC, os.O_WRONLY | os.O_RDWR
+
+# Duplicates, flags and locks; owners and signals of a descriptor are left out: they
+# make the kernel send a signal to another process.
+_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
+# Sizes of terminals and queues, close-on-exec, non-blocking, a file's clone.
+_IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451, 0x40049409)
+# Names of threads and of memory, and questions; above all not the death signal.
+_PRCTL = (3, 15, 16, 21, 23, 39, 0x53564D41)
+
+Instruction = tuple[int, int, int, int]
+
+
+def install(*, processes: bool) -> None:
+    """Filter the calls of this thread and of all that it starts, for good.
+
+    Args:
+        processes: Whether it may have children and be the owner of what it sees;
+            else it cannot fork, execute, signal others or change a file's metadata.
+    """
+    instructions = program(platform.machine(), processes=processes, own_pid=os.getpid())
+    code = ctypes.create_string_buffer(
+        b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
+    )
+    header = struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(code))
+    prctl(_SET_SECCOMP, _FILTER, ctypes.c_char_p(header))
+
+
+def program(machine: str, *, processes: bool, own_pid: int) -> list[Instruction]:
+    """Write the filter in classic BPF; each call's block ends with a verdict."""
+    checked = syscalls.numbers(syscalls.CHECKED, machine)
+    code: list[Instruction] = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_EQUAL, 1, 0, syscalls.AUDIT_ARCHITECTURES[machine]),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, _NUMBER),
+        (_AT_LEAST, 0, 1, _X32),
+        _refuse(errno.ENOSYS),
+    ]
+    free = [syscalls.COMMON]
+    if processes:
+        free += [syscalls.PROCESSES, syscalls.METADATA]
+    for table in free:
+        for number in syscalls.numbers(table, machine).values():
+            code += _block(number, [_allow()])
+    for name, rule in _rules(processes=processes, own_pid=own_pid).items():
+        if name in checked:
+            code += _block(checked[name], rule)
+    if not processes:
+        # Copying a file copies its mode: that it has no effect must be no error.
+        for number in syscalls.numbers(syscalls.METADATA, machine).values():
+            code += _block(number, [_refuse(0)])
+    for number in syscalls.numbers(syscalls.ATTRIBUTES, machine).values():
+        code += _block(number, [_refuse(errno.ENOTSUP)])
+    return [*code, _refuse(errno.ENOSYS)]
+
+
+def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
+    own_only = [*_one_of(0, [own_pid]), _refuse(errno.EPERM)]
+    clone = (
+        [*_argument(0), (_ANY_BIT, 0, 1, _NEW_NAMESPACES), _refuse(errno.EPERM)]
+        if processes
+        else [*_argument(0), (_ANY_BIT, 1, 0, _CLONE_THREAD), _refuse(errno.EPERM)]
+    )
+    return {
+        "clone": [*clone, _allow()],
+        "kill": [_allow()] if processes else own_only,
+        "tgkill": [_allow()] if processes else own_only,
+        "prlimit64": [*_one_of(0, [0]), _refuse(errno.EPERM)],
+        "prctl": [*_one_of(0, _PRCTL), _refuse(errno.EPERM)],
+        "fcntl": [*_one_of(1, _FCNTL), _refuse(errno.EINVAL)],
+        "ioctl": [*_one_of(1, _IOCTL), _refuse(errno.ENOTTY)],
+        "socket": [_refuse(errno.EACCES)],
+        # A datagram socket sends to any name, even one of a connected pair.
+        "socketpair": [
+            *_argument(0),
+            (_EQUAL, 1, 0, _UNIX),
+            _refuse(errno.EACCES),
+            *_argument(1),
+            (_MASK, 0, 0, 0xF),
+            (_EQUAL, 1, 0, _STREAM),
+            _refuse(errno.EACCES),
+            _allow(),
+        ],
+        "open": _opening(1),
+        "openat": _opening(2),
+    }
+
+
+def _opening(flags: int) -> list[Instruction]:
+    """Refuse to truncate what is opened for reading: old Landlocks let it pass."""
+    return [
+        *_argument(flags),
+        (_ANY_BIT, 1, 0, _TRUNCATE),
+        _allow(),
+        (_ANY_BIT, 1, 0, _WRITING),
+        _refuse(errno.EPERM),
+        _allow(),
+    ]
+
+
+def _block(number: int, rule: list[Instruction]) -> list[Instruction]:
+    return [(_EQUAL, 0, len(rule), number), *rule]
+
+
+def _one_of(index: int, values: Iterable[int]) -> list[Instruction]:
+    allowed = [((_EQUAL, 0, 1, value), _allow()) for value in values]
+    return [*_argument(index), *(step for pair in allowed for step in pair)]
+
+
+def _argument(index: int) -> list[Instruction]:
+    """Load an argument's lower half: the kernel reads no more of those here."""
+    return [(_LOAD, 0, 0, _ARGUMENTS + 8 * index)]
+
+
+def _allow() -> Instruction:
+    return (_RETURN, 0, 0, _ALLOW)
+
+
+def _refuse(code: int) -> Instruction:
+    return (_RETURN, 0, 0, _ERROR | code)

@@ -1,0 +1,101 @@
+"""Walking and deleting a stranger's folder: no link is followed, no depth too deep."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+AS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DEEPEST = 64
+"""Folders within folders; no more are looked into."""
+
+
+def walk(top: Path) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
+    """Yield all that is below a folder, a moving target, without following a link."""
+    try:
+        fd = os.open(top, AS_FOLDER)
+    except FileNotFoundError:
+        return
+    yield from _walk_in(fd, ())
+
+
+def _walk_in(
+    fd: int, above: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
+    try:
+        for name in os.listdir(fd):
+            try:
+                info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            parts = (*above, name)
+            yield parts, info
+            if stat.S_ISDIR(info.st_mode) and len(parts) < DEEPEST:
+                inner = _opened(fd, name)
+                if inner is not None:
+                    yield from _walk_in(inner, parts)
+    finally:
+        os.close(fd)
+
+
+def _opened(folder: int, name: str) -> int | None:
+    """Open a folder in a folder, even one that its owner closed; None: it is gone."""
+    try:
+        return os.open(name, AS_FOLDER, dir_fd=folder)
+    except PermissionError:
+        pass
+    except OSError:
+        return None
+    try:
+        fd = os.open(name, os.O_PATH | AS_FOLDER, dir_fd=folder)
+        try:
+            os.chmod(f"/proc/self/fd/{fd}", 0o700)
+        finally:
+            os.close(fd)
+        return os.open(name, AS_FOLDER, dir_fd=folder)
+    except OSError:
+        return None
+
+
+def delete_tree(top: Path) -> None:
+    """Delete a folder in which no process is left; it may be gone already.
+
+    What is in its folders is moved up first: no depth is too deep.
+
+    Raises:
+        OSError: It belongs to somebody else.
+    """
+    try:
+        fd = os.open(top, AS_FOLDER)
+    except FileNotFoundError:
+        return
+    try:
+        while names := os.listdir(fd):
+            for name in names:
+                try:
+                    os.unlink(name, dir_fd=fd)
+                except (IsADirectoryError, PermissionError):
+                    _lift(fd, name)
+    finally:
+        os.close(fd)
+    top.rmdir()
+
+
+def _lift(top: int, name: str) -> None:
+    inner = _opened(top, name)
+    if inner is None:
+        raise OSError(f"A folder below {os.readlink(f'/proc/self/fd/{top}')} is locked")
+    try:
+        for child in os.listdir(inner):
+            # A folder is moved as itself, once it is its owner's to move.
+            if (below := _opened(inner, child)) is not None:
+                os.close(below)
+                os.rename(child, secrets.token_hex(8), src_dir_fd=inner, dst_dir_fd=top)
+            else:
+                os.unlink(child, dir_fd=inner)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=top)

@@ -1,0 +1,119 @@
+"""The warden: one thread that starts workers, and kills those that go too far.
+
+It lives as long as the process: a worker dies with the thread that started it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from langchain_assistants.interpreters.local.limits import Limits
+from langchain_assistants.interpreters.local.processes import (
+    Processes,
+    memory,
+    nameless_files,
+)
+from langchain_assistants.interpreters.local.worker_process import Excess, WorkerProcess
+
+T = TypeVar("T")
+
+_LOOK_SECONDS = 0.25
+# A session whose folder takes long to walk is looked at less often, and no other.
+_REST_PER_LOOK = 5
+
+
+class Warden:
+    """Watches over the workers of one provider.
+
+    Example:
+        >>> warden = Warden(Limits())
+        >>> warden.ask(lambda: 6 * 7).result()
+        42
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        """Start no thread yet."""
+        self._limits = limits
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._watched: set[WorkerProcess] = set()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def ask(self, act: Callable[[], T]) -> Future[T]:
+        """Do something on the thread, after what was asked before."""
+        done: Future[T] = Future()
+
+        def work() -> None:
+            if done.set_running_or_notify_cancel():
+                try:
+                    done.set_result(act())
+                except BaseException as error:
+                    done.set_exception(error)
+
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="interpreter-warden", daemon=True
+                )
+                self._thread.start()
+        self._asked.put(work)
+        return done
+
+    def stop(self) -> None:
+        """End the thread, after what was asked; asking again starts another."""
+        with self._starting:
+            if self._thread is not None:
+                self._thread = None
+                self._asked.put(None)
+
+    def watch(self, worker: WorkerProcess) -> None:
+        """Watch a worker until it ends; on the thread only."""
+        self._watched.add(worker)
+
+    def _work(self) -> None:
+        while True:
+            due = min((worker.look_at for worker in self._watched), default=None)
+            wait = None if due is None else max(0.0, due - time.monotonic())
+            try:
+                act = self._asked.get(timeout=wait)
+                if act is None:
+                    return
+                act()
+            except Empty:
+                self._look()
+
+    def _look(self) -> None:
+        self._watched = {worker for worker in self._watched if worker.alive}
+        processes = Processes()
+        for worker in self._watched:
+            begun = time.monotonic()
+            if begun < worker.look_at:
+                continue
+            worker.excess = self._excess(worker, processes)
+            if worker.excess is not None:
+                worker.kill()
+            now = time.monotonic()
+            worker.look_at = now + max(_LOOK_SECONDS, _REST_PER_LOOK * (now - begun))
+
+    def _excess(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
+        if worker.kill_at is not None and time.monotonic() > worker.kill_at:
+            return "time"
+        tree = processes.tree(worker.pid)
+        limits = self._limits
+        at_most = sum(process.memory for process in tree)
+        # What forks share was counted for each of them: only then look closer.
+        if at_most > limits.memory_bytes and memory(tree) > limits.memory_bytes:
+            return "memory"
+        # The worker's own threads and bubblewrap's processes are no tasks of the code.
+        if sum(process.tasks for process in tree) > limits.tasks + 8:
+            return "tasks"
+        usage = worker.folder.usage(limits.folder_entries)
+        size = usage.size + nameless_files(tree)
+        if size > limits.folder_bytes or usage.entries > limits.folder_entries:
+            return "folder"
+        return None

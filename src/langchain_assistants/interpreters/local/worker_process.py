@@ -1,0 +1,143 @@
+"""The worker's process as the host sees it: started, killed and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from contextlib import suppress
+from typing import Literal
+
+from langchain_assistants.interpreters.local.channel import Channel
+from langchain_assistants.interpreters.local.folder import SessionFolder
+from langchain_assistants.interpreters.local.jails import Jail
+from langchain_assistants.interpreters.local.limits import Limits
+
+Excess = Literal["time", "memory", "tasks", "folder"]
+
+_START_SECONDS = 30.0
+_DYING_SECONDS = 5.0
+_COMPLAINT = 2_000
+
+
+class WorkerProcess:
+    """A process that was started in a jail, for one session's folder.
+
+    Attributes:
+        channel: What it is talked to by.
+        kill_at: When the warden kills it, in seconds of the monotonic clock.
+        look_at: When the warden looks at it next.
+        excess: Which limit the warden killed it for.
+    """
+
+    def __init__(self, jail: Jail, folder: SessionFolder, limits: Limits) -> None:
+        """Start it; from a thread that lives on: its death signal is the thread's."""
+        self.folder = folder
+        self.kill_at: float | None = None
+        self.look_at = 0.0
+        self._is_ready = False
+        self.excess: Excess | None = None
+        requests, to_worker = os.pipe()
+        from_worker, events = os.pipe()
+        self._info, info = os.pipe()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
+        command = jail.command(folder, limits, requests=requests, events=events)
+        inherited = [requests, events]
+        if jail.name == "bubblewrap":
+            command[1:1] = ["--info-fd", str(info)]
+            inherited.append(info)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=inherited,
+                env=jail.environment(folder),
+                cwd=folder.data,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._complaints,
+                start_new_session=True,
+            )
+        finally:
+            for fd in (requests, events, info):
+                os.close(fd)
+        self.channel = Channel(to_worker, from_worker)
+
+    async def ready(self) -> bool:
+        """Wait until it takes orders; False: it will not."""
+        if not self._is_ready:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_START_SECONDS):
+                    event = await self.channel.receive()
+                    self._is_ready = event is not None and event.get("type") == "ready"
+        return self._is_ready
+
+    @property
+    def pid(self) -> int:
+        """The process that all of the session descend from."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    @property
+    def complaint(self) -> str:
+        """What it wrote to stderr before it could run any code."""
+        self._complaints.seek(0)
+        return self._complaints.read(_COMPLAINT).decode("utf-8", "replace").strip()
+
+    @property
+    def ended_by(self) -> str:
+        """How it ended, in words."""
+        code = self._process.poll()
+        if code is None:
+            return "running"
+        # bubblewrap tells a signal as shells do.
+        number = -code if code < 0 else code - 128
+        if number > 0:
+            with suppress(ValueError):
+                return f"signal {signal.Signals(number).name}"
+        return f"exit status {code}"
+
+    def kill(self, patience: float = 0.0) -> None:
+        """End it and all that descends from it; return when nothing is left.
+
+        Args:
+            patience: Seconds in which it may end by itself.
+        """
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
+        if self.alive:
+            # With the first process of its namespace all others die, and bubblewrap
+            # outlives them; killed itself, it would leave them a moment.
+            first = self._first_in_namespace()
+            with suppress(ProcessLookupError):
+                os.kill(first or self.pid, signal.SIGKILL)
+            try:
+                self._process.wait(_DYING_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+
+    def forget(self) -> None:
+        """Close what is open for it, once it has ended and nobody talks to it."""
+        self.channel.close()
+        self._complaints.close()
+        if self._info >= 0:
+            os.close(self._info)
+            self._info = -1
+
+    def _first_in_namespace(self) -> int | None:
+        os.set_blocking(self._info, False)
+        try:
+            told = os.read(self._info, 4096)
+        except BlockingIOError:
+            return None
+        try:
+            return int(json.loads(told)["child-pid"])
+        except (ValueError, KeyError):
+            return None

@@ -1,0 +1,313 @@
+"""Attacks that use up, break or smuggle: each a coroutine that says whether it held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tests.interpreters.breakage import SURVIVED
+from tests.interpreters.scene import HELD, Scene, left_over, loses, survives
+
+from langchain_assistants.errors import InterpreterError
+from langchain_assistants.interpreters.local.folder import LISTED_FILES
+from langchain_assistants.interpreters.local.processes import Processes
+
+Attack = Callable[[Scene], Awaitable[str]]
+ATTACKS: dict[str, Attack] = {}
+
+_NAMELESS = """
+import os
+kept_open = []
+while True:
+    kept_open.append(open("x", "wb"))
+    os.unlink("x")
+    kept_open[-1].write(bytes(1_000_000))
+    kept_open[-1].flush()
+"""
+_MANY = "import os\nfor n in range({n}): open(f'f{{n:05}}', 'w').close()"
+_DEEP = """
+import os
+for _ in range(1500):
+    os.mkdir("d")
+    os.chdir("d")
+import time; time.sleep(30)
+"""
+_FORKS = """
+import os, signal
+children = 0
+try:
+    while children < 500:
+        if os.fork() == 0:
+            signal.pause()
+        children += 1
+except OSError:
+    pass
+assert children < 64, children
+"""
+_FORKS_WITH_MEMORY = """
+import os, signal, time
+for _ in range(3):
+    if os.fork() == 0:
+        block = bytearray(200 << 20)
+        for page in range(0, len(block), 4096):
+            block[page] = 1
+        signal.pause()
+time.sleep(30)
+"""
+_THREADS = """
+import threading
+threading.stack_size(65536)
+hold = threading.Event()
+try:
+    while True: threading.Thread(target=hold.wait, daemon=True).start()
+except RuntimeError:
+    assert threading.active_count() < 64
+"""
+_STUBBORN_FROM_HERE = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print(1)
+while True: pass
+"""
+_DAEMON = """
+import os, signal
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.pause()
+    os._exit(0)
+"""
+_SMUGGLED = """
+import os, socket
+os.makedirs("inner")
+open("honest", "w").write("honest")
+for name, act in {
+    "symlink": lambda p: os.symlink("/etc/shadow", p),
+    "symlink_inside": lambda p: os.symlink("honest", p),
+    "hard_link": lambda p: (open("twin", "w").write("x"), os.link("twin", p)),
+    "pipe": os.mkfifo,
+    "device": lambda p: os.mknod(p, 0o020666, os.makedev(1, 3)),
+    "inner/up": lambda p: os.symlink("../../..", p),
+    "folder_link": lambda p: os.symlink("/etc", p),
+    "new\\nline": lambda p: open(p, "w").close(),
+    "escape\\x1b[2J": lambda p: open(p, "w").close(),
+    b"not\\xfftext": lambda p: open(p, "w").close(),
+}.items():
+    try:
+        act(name)
+    except OSError:
+        pass
+"""
+
+
+def attack(function: Attack) -> Attack:
+    """Add an attack to the table, under its name."""
+    ATTACKS[function.__name__] = function
+    return function
+
+
+def _surviving(name: str, code: str, small: bool, expected: dict[str, object]) -> None:
+    async def act(scene: Scene) -> str:
+        session = (scene.small if small else scene.large).session()
+        try:
+            return await survives(session, code, **expected)
+        finally:
+            await session.close()
+
+    ATTACKS[name] = act
+
+
+for _survived in SURVIVED:
+    _surviving(*_survived)
+
+
+@attack
+async def a_fork_bomb(scene: Scene) -> str:
+    session = scene.large.session()
+    try:
+        result = await session.run(_FORKS, timeout=60)
+        again = await session.run("1", timeout=60)
+        return HELD if result.error is None and again.error is None else repr(result)
+    finally:
+        await session.close()
+
+
+@attack
+async def a_thread_bomb(scene: Scene) -> str:
+    session = scene.small.session()
+    try:
+        result = await session.run(_THREADS, timeout=60)
+        # The kernel refuses, or where it cannot count, the warden comes.
+        told = result.error.message if result.error else ""
+        again = await session.run("1", timeout=60)
+        held = (not result.error or "too many" in told) and not again.error
+        return HELD if held else repr(result)
+    finally:
+        await session.close()
+
+
+@attack
+async def forks_with_memory(scene: Scene) -> str:
+    session = scene.small.session()
+    try:
+        result = await session.run(_FORKS_WITH_MEMORY, timeout=60)
+        if scene.jail == "landlock":
+            return HELD if result.error and "Permission" in result.error.name else "?"
+        told = result.error.message if result.error else ""
+        return HELD if "memory" in told and result.state_lost else repr(result)
+    finally:
+        await session.close()
+
+
+async def _losing(scene: Scene, code: str) -> str:
+    session = scene.small.session()
+    try:
+        return await loses(session, code)
+    finally:
+        await session.close()
+
+
+@attack
+async def a_full_disk(scene: Scene) -> str:
+    return await _losing(
+        scene,
+        "n = 0\nwhile True:\n  n += 1\n  open(f'{n}', 'wb').write(bytes(1_000_000))",
+    )
+
+
+@attack
+async def files_without_a_name(scene: Scene) -> str:
+    return await _losing(scene, _NAMELESS)
+
+
+@attack
+async def files_in_a_closed_folder(scene: Scene) -> str:
+    return await _losing(
+        scene,
+        "import os\nos.mkdir('d')\nfiles = [open(f'd/{n}', 'wb') for n in range(20)]\n"
+        "os.chmod('d', 0)\nfor f in files: f.write(bytes(900_000)); f.flush()\n"
+        "import time; time.sleep(30)",
+    )
+
+
+@attack
+async def more_files_than_a_session_keeps(scene: Scene) -> str:
+    return await _losing(scene, _MANY.format(n=5_000) + "\nimport time; time.sleep(30)")
+
+
+@attack
+async def folders_without_an_end(scene: Scene) -> str:
+    return await _losing(scene, _DEEP)
+
+
+@attack
+async def ten_thousand_files(scene: Scene) -> str:
+    session = scene.large.session()
+    try:
+        await session.run(_MANY.format(n=10_000), timeout=60)
+        files = await session.list_files()
+        return HELD if len(files) == LISTED_FILES else str(len(files))
+    finally:
+        await session.close()
+
+
+@attack
+async def a_daemon_after_the_end(scene: Scene) -> str:
+    session = scene.large.session()
+    await session.run(_DAEMON, timeout=60)
+    assert session.lodging is not None
+    assert session.lodging.worker is not None
+    pids = [p.pid for p in Processes().tree(session.lodging.worker.pid)]
+    expected = 4 if scene.jail == "bubblewrap" else 1
+    path = session.lodging.folder.path
+    await session.close()
+    if len(pids) < expected or left_over(pids) or path.exists():
+        return f"{pids} {left_over(pids)} {path.exists()}"
+    return HELD
+
+
+@attack
+async def files_that_are_none(scene: Scene) -> str:
+    session = scene.large.session()
+    try:
+        await session.run(_SMUGGLED, timeout=60)
+        listed = [file.path for file in await session.list_files()]
+        if listed != ["/mnt/data/honest"]:
+            return f"listed: {listed}"
+        for name in (
+            *("symlink", "symlink_inside", "hard_link", "twin", "pipe", "device"),
+            *("inner/up", "folder_link/passwd", "inner/up/etc/passwd", "inner", ""),
+            *("../data/honest", "inner/../honest", "/etc/passwd", "a\0b", ".", "/"),
+            *("/mnt/data/../../etc/passwd", "/mnt/database", str(scene.secret)),
+        ):
+            try:
+                data = await session.download(name)
+            except InterpreterError:
+                continue
+            return f"downloaded {name!r}: {len(data)} bytes"
+        return HELD
+    finally:
+        await session.close()
+
+
+@attack
+async def uploads_through_links(scene: Scene) -> str:
+    session = scene.large.session()
+    try:
+        victim = scene.secret
+        await session.run(
+            f"import os\nos.symlink({str(victim)!r}, 'file')\n"
+            f"os.symlink({str(victim.parent)!r}, 'folder')\n"
+            "os.symlink('/', 'root')\nos.mkdir('taken')",
+            timeout=60,
+        )
+        await session.upload("file", b"new")
+        for name in ("folder/secret", "root/var/x", "../x", "/var/x", "taken"):
+            try:
+                await session.upload(name, b"new")
+            except InterpreterError:
+                continue
+            return f"uploaded to {name!r}"
+        await session.remove("folder/secret")
+        if victim.read_text() != "secret":
+            return "the host's file was changed"
+        return HELD if await session.download("file") == b"new" else "not replaced"
+    finally:
+        await session.close()
+
+
+@attack
+async def a_closed_folder_is_deleted_all_the_same(scene: Scene) -> str:
+    session = scene.large.session()
+    await session.run(
+        "import os\nos.makedirs('a/b/c')\nopen('a/b/c/f', 'w').close()\n"
+        "os.chmod('a/b/c', 0)\nos.chmod('a/b', 0)\nos.chmod('a', 0)",
+        timeout=60,
+    )
+    assert session.lodging is not None
+    path = session.lodging.folder.path
+    await session.close()
+    left = await asyncio.to_thread(path.exists)
+    return f"{path} is left" if left else HELD
+
+
+@attack
+async def a_caller_that_goes_away_from_stubborn_code(scene: Scene) -> str:
+    session = scene.small.session()
+    begun = asyncio.Event()
+
+    async def on_event(_: object) -> None:
+        begun.set()
+
+    try:
+        running = asyncio.create_task(
+            session.run(_STUBBORN_FROM_HERE, timeout=60, on_event=on_event)
+        )
+        await begun.wait()
+        running.cancel()
+        await asyncio.wait([running])
+        result = await session.run("1", timeout=60)
+        return HELD if result.state_lost and not result.error else repr(result)
+    finally:
+        await session.close()
