@@ -16,6 +16,7 @@ def open_engine(
     description: str,
     script: Sequence[Any] | Callable[..., Any],
     url: str = "sqlite:///:memory:",
+    interpreter: str | None = None,
 ) -> Opened:
     """Open an engine with the model that the command line names.
 
@@ -23,6 +24,7 @@ def open_engine(
         description: What `--help` says of the program.
         script: Steps of the scripted model, or a function that answers.
         url: The database; by default it is in memory.
+        interpreter: Where the hosted code interpreter executes code.
 
     Returns:
         The engine, the model's name, and whether the model is the scripted one.
@@ -33,11 +35,12 @@ def open_engine(
     parser.add_argument("--model", help="a real model, such as openai:gpt-4o")
     name = parser.parse_args().model
     if name:
-        return AssistantsEngine(url), name, False
+        return AssistantsEngine(url, interpreter=interpreter), name, False
     print("scripted model: no LLM is called\n")
     model = (
         ScriptedChatModel(respond=script)
         if callable(script)
         else ScriptedChatModel(list(script))
     )
-    return AssistantsEngine(url, chat_model=model), "scripted", True
+    engine = AssistantsEngine(url, chat_model=model, interpreter=interpreter)
+    return engine, "scripted", True

@@ -65,7 +65,7 @@ def test_links_of_a_notebook_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith("#"):
             assert target[1:].replace("-", " ") in headings
-        else:
+        elif not target.startswith("sandbox:"):  # a model's link to what it wrote
             assert (FOLDER / target).exists(), target
 
 

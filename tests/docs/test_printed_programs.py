@@ -132,6 +132,19 @@ def test_the_block_of_the_graph_page_asks_and_goes_on(
     assert run(["-c", block], server, tmp_path) == "delete\nDone.\n"
 
 
+def test_the_block_of_the_interpreters_page_computes(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("docs/interpreters.md")
+    code = "len([n for n in range(2, 100) if all(n % d for d in range(2, n))])"
+    server.answer(
+        Reply(tool_calls=[call("code_interpreter", {"python_code": code})]), "25."
+    )
+    assert run(["-c", block], server, tmp_path) == "25.\n"
+    told = json.loads(server.requests[-1].json["messages"][-1]["content"])
+    assert told["results"] == ["25"]
+
+
 def test_the_block_of_the_operations_page_runs(tmp_path: Path) -> None:
     (block,) = python_blocks("docs/operations.md")
     done = subprocess.run(
@@ -180,6 +193,7 @@ def test_there_are_examples() -> None:
         "README.md",
         "docs/architecture.md",
         "docs/coming-from.md",
+        "docs/interpreters.md",
         "docs/langgraph.md",
         "docs/operations.md",
         "docs/runs.md",

@@ -1,4 +1,4 @@
-"""An interpreter session in E2B's cloud, on their own SDK.
+"""Interpreter sessions in E2B's cloud, on their own SDK.
 
 It adds what the SDK leaves open: a deadline that holds, and what became of the state.
 """
@@ -6,34 +6,34 @@ It adds what the SDK leaves open: a deadline that holds, and what became of the 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
+import os
 import time
 from collections.abc import Awaitable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from langchain_assistants.errors import ConfigurationError, InterpreterError
 from langchain_assistants.interpreters.base import (
-    Displayed,
     ExecutionResult,
     FileInfo,
     OnEvent,
-    Printed,
-    Raised,
-    StopReason,
 )
-from langchain_assistants.interpreters.output import CallbackFailed, Output
+from langchain_assistants.interpreters.e2b_execution import E2BExecution
+from langchain_assistants.interpreters.output import CallbackFailed
 from langchain_assistants.interpreters.turns import Turns
 
 if TYPE_CHECKING:
     from e2b_code_interpreter.code_interpreter_async import AsyncSandbox
-    from e2b_code_interpreter.models import ExecutionError, OutputMessage, Result
 
 T = TypeVar("T")
 
 HOME = "/home/user"
+"""Where E2B's own tool works."""
+DATA = "/mnt/data"
+"""Where the hosted code interpreter works."""
+
+_INSTALL = "E2B's SDK is not installed; pip install 'langchain-assistants[e2b]'."
 
 # After an interruption E2B's server may take the next execution before its interrupt
 # has landed, and then never answers it: first let it settle, then see whether it lives.
@@ -42,15 +42,16 @@ PROBE_SECONDS = 5.0
 RESTART_SECONDS = 20.0
 _LISTING_DEPTH = 4
 
-_TEXT_FORMS = {
-    "text": "text/plain",
-    "html": "text/html",
-    "markdown": "text/markdown",
-    "svg": "image/svg+xml",
-    "latex": "text/latex",
-    "javascript": "text/javascript",
-}
-_BINARY_FORMS = {"png": "image/png", "jpeg": "image/jpeg", "pdf": "application/pdf"}
+# E2B's files are written by an ordinary user and its code may be root: both may here.
+_ENTER = """
+try:
+    __import__('os').makedirs({home!r}, exist_ok=True)
+    __import__('os').chmod({home!r}, 0o777)
+except PermissionError:
+    __import__('subprocess').run(
+        ['sudo', '-n', 'install', '-d', '-m', '777', {home!r}], check=True)
+__import__('os').chdir({home!r})
+"""
 
 
 class E2BSession:
@@ -67,7 +68,6 @@ class E2BSession:
         ...     return result.stdout
     """
 
-    home = HOME
     stateful = True
 
     def __init__(
@@ -80,25 +80,31 @@ class E2BSession:
         metadata: Mapping[str, str] | None = None,
         allow_internet_access: bool = False,
         idle_seconds: int = 1200,
+        pause: bool = False,
+        home: str = HOME,
+        held: set[E2BSession] | None = None,
     ) -> None:
         """Connect to nothing yet.
 
         Args:
             api_key: None: the environment's E2B_API_KEY.
-            sandbox_id: A running or paused sandbox to go on with.
+            sandbox_id: A running or paused sandbox to go on with. If it is gone, a new
+                one takes its place, and the first result says `state_lost`.
             template: An E2B template with their code interpreter; None: theirs.
             env_vars: The environment of the code; the model can read it.
             metadata: Labels of the sandbox in E2B's dashboard.
             allow_internet_access: Let the code reach the internet (E2B's own default).
             idle_seconds: E2B ends the sandbox when it was not used for so long.
+            pause: Let E2B pause it then instead of ending it: the next use goes on
+                with it, from any process. A paused sandbox stays until `close`.
+            home: The folder of the code; another than E2B's own is made.
+            held: Where the session is found while it has a sandbox.
 
         Raises:
             ConfigurationError: The SDK is not installed.
         """
-        if find_spec("e2b_code_interpreter") is None:
-            raise ConfigurationError(
-                "E2B's SDK is not installed; pip install 'langchain-assistants[e2b]'."
-            )
+        if not _is_installed():
+            raise ConfigurationError(_INSTALL)
         self._api_key = api_key
         self._id = sandbox_id
         self._template = template
@@ -106,11 +112,14 @@ class E2BSession:
         self._metadata = dict(metadata or {})
         self._allow_internet_access = allow_internet_access
         self._idle_seconds = idle_seconds
+        self._pauses = pause
+        self.home = home
+        self._held = set() if held is None else held
         self._sandbox: AsyncSandbox | None = None
         self._expires = 0.0
         self._starts = Turns()
         self._executions = Turns()
-        self._execution: _Execution | None = None
+        self._execution: E2BExecution | None = None
         self._unsettled = False
         self._state_lost = False
 
@@ -136,7 +145,7 @@ class E2BSession:
                 await self._settle()
             sandbox = await self._connected()
             await self._asking(self._stay_alive(sandbox, timeout))
-            execution = _Execution(sandbox, on_event)
+            execution = E2BExecution(sandbox, on_event)
             self._execution, self._unsettled = execution, True
             try:
                 stopped = await self._asking(execution.run(code, timeout))
@@ -153,7 +162,7 @@ class E2BSession:
     async def interrupt(self) -> None:
         """Stop the code that is executing, if any."""
         if self._execution is not None:
-            self._execution.stop("interrupt")
+            self._execution.deadline.stop("interrupt")
 
     async def upload(self, path: str, data: bytes) -> str:
         """Write a file and return its absolute path."""
@@ -184,18 +193,18 @@ class E2BSession:
         await self._asking(remove())
 
     async def list_files(self) -> list[FileInfo]:
-        """List the files below /home/user, to a depth of four folders."""
+        """List the files below `home`, to a depth of four folders."""
         from e2b import FileType
 
         sandbox = await self._connected()
-        entries = await self._asking(sandbox.files.list(HOME, depth=_LISTING_DEPTH))
+        listing = sandbox.files.list(self.home, depth=_LISTING_DEPTH)
         return [
             FileInfo(entry.path, entry.size, entry.modified_time.timestamp())
-            for entry in entries
+            for entry in await self._asking(listing)
             if entry.type is FileType.FILE
             and not any(
                 part.startswith(".")
-                for part in entry.path.removeprefix(HOME).split("/")
+                for part in entry.path.removeprefix(self.home).split("/")
             )
         ]
 
@@ -209,6 +218,18 @@ class E2BSession:
         if self._id == id:
             self._forget()
 
+    async def release(self) -> None:
+        """Let go of the sandbox if it is connected: it ends, or rests with `pause`."""
+        from e2b_code_interpreter.code_interpreter_async import AsyncSandbox
+
+        if self._sandbox is None or (id := self._id) is None:
+            return
+        if not self._pauses:
+            return await self.close()
+        self._sandbox = None
+        self._held.discard(self)
+        await self._asking(AsyncSandbox.pause(id, api_key=self._api_key))
+
     async def _connected(self) -> AsyncSandbox:
         if self._sandbox is not None:
             return self._sandbox
@@ -217,24 +238,48 @@ class E2BSession:
                 sandbox = await self._asking(self._open())
                 self._sandbox, self._id = sandbox, sandbox.sandbox_id
                 self._expires = time.monotonic() + self._idle_seconds
+                self._held.add(self)
             return self._sandbox
 
     async def _open(self) -> AsyncSandbox:
+        from e2b import SandboxNotFoundException
         from e2b_code_interpreter.code_interpreter_async import AsyncSandbox
 
         if self._id is not None:
-            sandbox = await AsyncSandbox.connect(
-                self._id, timeout=self._idle_seconds, api_key=self._api_key
-            )
-            return cast("AsyncSandbox", sandbox)  # they declare its base class
-        return await AsyncSandbox.create(
+            try:
+                found = await AsyncSandbox.connect(
+                    self._id, timeout=self._idle_seconds, api_key=self._api_key
+                )
+                return cast("AsyncSandbox", found)  # they declare its base class
+            except SandboxNotFoundException:
+                self._forget()
+        sandbox = await AsyncSandbox.create(
             self._template,
             timeout=self._idle_seconds,
             envs=self._env_vars,
             metadata=self._metadata,
             allow_internet_access=self._allow_internet_access,
             api_key=self._api_key,
+            lifecycle={"on_timeout": "pause"} if self._pauses else None,
         )
+        try:
+            await self._enter_home(sandbox)
+        except BaseException:
+            await asyncio.shield(sandbox.kill())
+            raise
+        return sandbox
+
+    async def _enter_home(self, sandbox: AsyncSandbox) -> None:
+        """Make the folder of the code, and let a fresh interpreter begin in it."""
+        if self.home == HOME:
+            return
+        async with asyncio.timeout(RESTART_SECONDS):
+            done = await sandbox.run_code(_ENTER.format(home=self.home), timeout=0)
+        if done.error is not None:
+            raise InterpreterError(
+                f"E2B's sandbox {sandbox.sandbox_id} could not make the folder "
+                f"{self.home} ({done.error.name}); use another `home`."
+            )
 
     async def _stay_alive(self, sandbox: AsyncSandbox, timeout: float) -> None:
         """Put the sandbox's end off, once half of its time is over."""
@@ -266,12 +311,14 @@ class E2BSession:
                     if context.language == "python":
                         await sandbox.restart_code_context(context)
                 await sandbox.run_code("None", timeout=0)
+                await self._enter_home(sandbox)
         except Exception:
             self._forget()
 
     def _forget(self) -> None:
         self._state_lost = self._state_lost or self._id is not None
         self._sandbox, self._id, self._unsettled = None, None, False
+        self._held.discard(self)
 
     async def _asking(self, answer: Awaitable[T]) -> T:
         """Await the SDK and put its errors into ours.
@@ -316,7 +363,9 @@ class E2BSession:
                 gone = not await sandbox.is_running(request_timeout=PROBE_SECONDS)
             except Exception:  # unreachable, which says nothing about its state
                 gone = False
-        if not gone:
+        if not gone or self._pauses:
+            if gone:  # or paused, which looks the same until it is connected
+                self._sandbox = None
             return InterpreterError(
                 f"E2B's sandbox {id} could not be reached ({type(error).__name__}); it "
                 "may still have its state, try again."
@@ -327,81 +376,79 @@ class E2BSession:
             "next call starts a new one: load and compute again what you need."
         )
 
-    @staticmethod
-    def _absolute(path: str) -> str:
-        return path if path.startswith("/") else f"{HOME}/{path}"
+    def _absolute(self, path: str) -> str:
+        return path if path.startswith("/") else f"{self.home}/{path}"
 
 
-class _Execution:
-    """One execution: its deadline, and the SDK's events as ours."""
+class E2BInterpreter:
+    """The provider of E2B's sandboxes: each session is one, found again by its id.
 
-    def __init__(self, sandbox: AsyncSandbox, on_event: OnEvent | None) -> None:
-        self._sandbox = sandbox
-        self.output = Output(on_event, lambda: self.stop("output_limit"))
-        self._loop = asyncio.get_running_loop()
-        self._deadline = asyncio.timeout(None)
-        self._reason: StopReason = "timeout"
-        self._is_over = False
+    Warning:
+        A sandbox is paid for until it is closed or was idle for `idle_seconds`.
+        `aclose` ends those of this provider, or pauses them with `pause=True`.
 
-    async def run(self, code: str, timeout: float) -> StopReason | None:
-        """Execute the code; return why it was stopped, if it was."""
-        try:
-            # The SDK's own time-out adds up to twice what it is given, and on Python
-            # 3.11 its `wait_for` may swallow a cancellation: it is turned off.
-            async with self._deadline:
-                self._deadline.reschedule(self._loop.time() + timeout)
-                await self._sandbox.run_code(
-                    code,
-                    timeout=0,
-                    on_stdout=self._on_stdout,
-                    on_stderr=self._on_stderr,
-                    on_result=self._on_result,
-                    on_error=self._on_error,
-                )
-        except TimeoutError:
-            if not self._deadline.expired():
-                raise
-            return self._reason
-        finally:
-            self._is_over = True
-        return None
+    Example:
+        >>> E2BInterpreter(pause=True).name
+        'e2b'
+    """
 
-    def stop(self, reason: StopReason) -> None:
-        """End the execution; closing the stream is E2B's interrupt."""
+    name = "e2b"
 
-        def expire() -> None:
-            if not self._is_over and not self._deadline.expired():
-                self._reason = reason
-                self._deadline.reschedule(self._loop.time())
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        template: str | None = None,
+        env_vars: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        allow_internet_access: bool = False,
+        idle_seconds: int = 1200,
+        pause: bool = False,
+        home: str = DATA,
+    ) -> None:
+        """Keep what every session is made with; see `E2BSession`."""
+        self._api_key = api_key
+        self._held: set[E2BSession] = set()
+        self._make = partial(
+            E2BSession,
+            api_key=api_key,
+            template=template,
+            env_vars=env_vars,
+            metadata=metadata,
+            allow_internet_access=allow_internet_access,
+            idle_seconds=idle_seconds,
+            pause=pause,
+            home=home,
+            held=self._held,
+        )
 
-        self._loop.call_soon_threadsafe(expire)
+    def session(self, session_id: str | None = None) -> E2BSession:
+        """Return a new session, or that of a sandbox, whichever process started it.
 
-    async def _on_stdout(self, message: OutputMessage) -> None:
-        await self.output.add(Printed("stdout", message.line))
+        Raises:
+            ConfigurationError: The SDK is not installed.
+        """
+        return self._make(sandbox_id=session_id)
 
-    async def _on_stderr(self, message: OutputMessage) -> None:
-        await self.output.add(Printed("stderr", message.line))
+    def check(self) -> list[str]:
+        """Look for the SDK and a key; E2B is not asked."""
+        problems = []
+        if not _is_installed():
+            problems.append(_INSTALL)
+        if not (self._api_key or os.environ.get("E2B_API_KEY")):
+            problems.append("There is no API key: set E2B_API_KEY or pass api_key=.")
+        return problems
 
-    async def _on_result(self, result: Result) -> None:
-        await self.output.add(Displayed(_forms(result), bool(result.is_main_result)))
+    async def aclose(self) -> None:
+        """End the sandboxes of this provider's sessions, or pause them."""
+        failures = await asyncio.gather(
+            *(session.release() for session in list(self._held)),
+            return_exceptions=True,
+        )
+        for failure in failures:
+            if isinstance(failure, BaseException):
+                raise failure
 
-    async def _on_error(self, error: ExecutionError) -> None:
-        await self.output.add(Raised(error.name, error.value, error.traceback))
 
-
-def _forms(result: Result) -> dict[str, str | bytes]:
-    """Sort a result's forms by MIME type; drop what is not what it says."""
-    forms: dict[str, str | bytes] = {}
-    for name, mime in _TEXT_FORMS.items():
-        if isinstance(text := result[name], str):
-            forms[mime] = text
-    for name, mime in _BINARY_FORMS.items():
-        if isinstance(encoded := result[name], str):
-            try:
-                data = "".join(encoded.split())
-                forms[mime] = base64.b64decode(data, validate=True)
-            except binascii.Error:
-                continue
-    if result.json is not None:
-        forms["application/json"] = json.dumps(result.json)
-    return forms
+def _is_installed() -> bool:
+    return find_spec("e2b_code_interpreter") is not None

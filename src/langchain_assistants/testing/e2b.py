@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from langchain_assistants.testing.python_kernel import PythonKernel
 
 HOME = "/home/user"
+_HOMES = re.compile(r"/(?:home/user|mnt/data)\b")
 API_KEY = "e2b_emulated"
 
 _GONE = {"message": "The sandbox was not found", "code": 502}
@@ -47,14 +48,19 @@ class E2BSandbox:
     Attributes:
         id: As the SDK knows it.
         options: What it was created with, under the wire's names.
-        folder: What the code sees as `/home/user`.
+        root: What the code sees as `/`, where `/home/user` and `/mnt/data` are.
+        folder: What it sees as `/home/user`.
+        paused: It answers nothing until somebody connects to it.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
         """Make the folder; the interpreter starts with the first execution."""
         self.id = "i" + uuid.uuid4().hex[:19]
         self.options = options
-        self.folder = Path(tempfile.mkdtemp(prefix="e2b-emulator-")).resolve()
+        self.root = Path(tempfile.mkdtemp(prefix="e2b-emulator-")).resolve()
+        self.folder = self.root / HOME.lstrip("/")
+        self.folder.mkdir(parents=True)
+        self.paused = False
         self.kernels: dict[str, PythonKernel] = {}
         self.counts: dict[str, int] = {}
         self.default = self.add_kernel()
@@ -74,20 +80,21 @@ class E2BSandbox:
         """Return where a path of the sandbox is.
 
         Raises:
-            PermissionError: It is outside `/home/user`.
+            PermissionError: It is outside `/home/user` and `/mnt/data`.
         """
-        path = (self.folder / given.removeprefix(HOME).lstrip("/")).resolve()
-        if not path.is_relative_to(self.folder):
+        inner = given if given.startswith("/") else f"{HOME}/{given}"
+        path = (self.root / inner.lstrip("/")).resolve()
+        if not _HOMES.match(self.inside(str(path))):
             raise PermissionError(given)
         return path
 
     def inside(self, text: str) -> str:
-        """Put the sandbox's name of the folder for the real one."""
-        return text.replace(str(self.folder), HOME)
+        """Put the sandbox's names of its folders for the real ones."""
+        return text.replace(str(self.root), "")
 
     def outside(self, text: str) -> str:
-        """Put the real name of the folder for the sandbox's one."""
-        return re.sub(rf"{HOME}\b", str(self.folder), text)
+        """Put the real names of the sandbox's folders for its own."""
+        return _HOMES.sub(lambda home: f"{self.root}{home[0]}", text)
 
     def entry(self, path: Path) -> dict[str, Any]:
         """Describe a file or a folder as the wire does."""
@@ -110,7 +117,7 @@ class E2BSandbox:
         """Kill the interpreters and delete the folder."""
         for kernel in self.kernels.values():
             kernel.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.root, ignore_errors=True)
 
 
 @dataclass
@@ -123,9 +130,9 @@ class _Hold:
 class E2BEmulator:
     """Emulate as much of E2B's protocol as a code interpreter needs.
 
-    That is: creating, connecting, prolonging and ending sandboxes; files; contexts;
-    executing Python with state, rich results and interrupts. Code and its output see
-    the folder as `/home/user`.
+    That is: creating, connecting, prolonging, pausing and ending sandboxes; files;
+    contexts; executing Python with state, rich results and interrupts. Code and its
+    output see the folders as `/home/user` and `/mnt/data`.
 
     Warning:
         The code runs as an ordinary child process: no jail. For tests only.
@@ -323,7 +330,11 @@ class _Handler(BaseHTTPRequestHandler):
                 emulator.end(id)
                 self._send(204)
             case "POST", ["connect"]:
+                found.paused = False
                 self._send(200, self._about(found))
+            case "POST", ["pause"]:
+                found.paused = True
+                self._send(204)
             case "POST", ["timeout"]:
                 found.options["timeout"] = given["timeout"]
                 self._send(204)
@@ -344,7 +355,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _inside(self, method: str, path: str, query: dict[str, str], body: Any) -> None:
         id = self.headers.get("e2b-sandbox-id", "")
         sandbox = self.server.emulator.sandboxes.get(id)
-        if sandbox is None:
+        if sandbox is None or sandbox.paused:
             return self._send(502, {"sandboxId": id, **_GONE})
         if path in ("/execute", "/files") and self._is_foreign(sandbox):
             return self._send(401, {"code": 401, "message": "invalid access token"})

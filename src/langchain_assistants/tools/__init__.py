@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_assistants.tools.code_interpreter import CodeInterpreterTool
     from langchain_assistants.tools.e2b import (
         E2BCodeInterpreterTool,
         E2BDataAnalysisTool,
@@ -13,12 +14,18 @@ if TYPE_CHECKING:
     from langchain_assistants.tools.web_search import WebSearchTool
 
 _HOMES = {
+    "CodeInterpreterTool": "code_interpreter",
     "E2BCodeInterpreterTool": "e2b",
     "E2BDataAnalysisTool": "e2b",
     "WebSearchTool": "web_search",
 }
 
-__all__ = ["E2BCodeInterpreterTool", "E2BDataAnalysisTool", "WebSearchTool"]
+__all__ = [
+    "CodeInterpreterTool",
+    "E2BCodeInterpreterTool",
+    "E2BDataAnalysisTool",
+    "WebSearchTool",
+]
 
 
 def __getattr__(name: str) -> Any:

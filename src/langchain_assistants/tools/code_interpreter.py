@@ -16,16 +16,18 @@ from langchain_core.tools import BaseTool, ToolException
 from langchain_core.tools.base import ArgsSchema
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SkipValidation
 
-from langchain_assistants.errors import InterpreterError
+from langchain_assistants.errors import ConfigurationError, InterpreterError
 from langchain_assistants.interpreters.base import (
     Displayed,
     ExecutionResult,
     FileInfo,
+    InterpreterProvider,
     InterpreterSession,
     OutputEvent,
     Printed,
     StopReason,
 )
+from langchain_assistants.interpreters.choice import find_provider
 from langchain_assistants.interpreters.turns import Turns
 from langchain_assistants.tools.artifacts import (
     Artifact,
@@ -38,11 +40,16 @@ from langchain_assistants.tools.blocking import blocking
 Listener = Callable[[Any], object]
 """A callback, plain or async; an async one is awaited."""
 
-DESCRIPTION = (
-    "Execute Python code in a sandbox, as cells of one notebook: variables, imports "
-    "and files stay between calls. What is printed and the value of the last "
-    "expression are returned; pictures (`plt.show()`) and files that the code writes "
-    "reach the user. Send plain Python, not Markdown."
+_DESCRIPTION = (
+    "Execute Python code in a sandbox{memory}. What is printed and the value of the "
+    "last expression are returned; pictures (`plt.show()`) and files that the code "
+    "writes reach the user. Send plain Python, not Markdown."
+)
+DESCRIPTION = _DESCRIPTION.format(
+    memory=", as cells of one notebook: variables, imports and files stay between calls"
+)
+STATELESS_DESCRIPTION = _DESCRIPTION.format(
+    memory=". Each call is a program of its own: variables and imports do not stay"
 )
 
 MAX_FILES = 20
@@ -85,7 +92,7 @@ class UploadedFile:
 
 
 class CodeInterpreterTool(BaseTool):
-    """Execute the model's Python in an `InterpreterSession`.
+    """Execute the model's Python in a session of an interpreter.
 
     The content is JSON: `stdout`, `stderr`, `error` (a traceback, or why the code was
     stopped), `results` (shown values), `artifacts` (names), and `note` where the state
@@ -97,7 +104,7 @@ class CodeInterpreterTool(BaseTool):
     into every new session again, so their content stays in memory.
 
     Attributes:
-        session: Where the code is executed.
+        session: Where the code is executed; it is the tool's own unless it was given.
         timeout: Seconds that one call may take.
         max_characters: Of stdout, stderr and results each, that the model sees.
         on_stdout: Called with each piece of text as it is printed.
@@ -105,8 +112,7 @@ class CodeInterpreterTool(BaseTool):
         on_artifact: Called with each `Artifact` of a call.
 
     Example:
-        >>> from langchain_assistants.interpreters.e2b import E2BSession
-        >>> tool = CodeInterpreterTool(session=E2BSession())
+        >>> tool = CodeInterpreterTool("e2b")  # or "local", or a provider
         >>> tool.name
         'code_interpreter'
     """
@@ -125,12 +131,44 @@ class CodeInterpreterTool(BaseTool):
     on_stderr: Listener | None = Field(default=None, exclude=True)
     on_artifact: Listener | None = Field(default=None, exclude=True)
 
+    _own_provider: InterpreterProvider | None = PrivateAttr(default=None)
     _base_description: str = PrivateAttr()
     _uploads: dict[UploadedFile, bytes] = PrivateAttr(default_factory=dict)
     _seen: dict[str, FileInfo] = PrivateAttr(default_factory=dict)
     _seen_in: str | None = PrivateAttr(default=None)
     _looks: Turns = PrivateAttr(default_factory=Turns)
     _pictures: Iterator[int] = PrivateAttr(default_factory=lambda: itertools.count(1))
+
+    def __init__(
+        self,
+        interpreter: str | InterpreterProvider | None = None,
+        *,
+        session: InterpreterSession | None = None,
+        **fields: Any,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            interpreter: A name such as "local" or "e2b", or a provider; the tool has a
+                session of its own there.
+            session: A session to use in place of that.
+            **fields: Fields of the tool, such as `timeout` and `on_artifact`.
+
+        Raises:
+            ConfigurationError: There is no such interpreter; or neither it nor a
+                session was given, or both.
+        """
+        provider = find_provider(interpreter)
+        if provider is not None and session is None:
+            session = provider.session()
+        elif provider is not None or session is None:
+            raise ConfigurationError(
+                "Give the tool an interpreter (such as 'local' or 'e2b') or a session."
+            )
+        if not session.stateful:
+            fields.setdefault("description", STATELESS_DESCRIPTION)
+        super().__init__(session=session, **fields)
+        self._own_provider = provider if isinstance(interpreter, str) else None
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep the description as it is without files."""
@@ -236,6 +274,8 @@ class CodeInterpreterTool(BaseTool):
         self._uploads.clear()
         self._describe()
         await self.session.close()
+        if self._own_provider is not None:
+            await self._own_provider.aclose()
 
     upload_file = blocking(aupload_file)
     remove_uploaded_file = blocking(aremove_uploaded_file)

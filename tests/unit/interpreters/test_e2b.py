@@ -303,11 +303,13 @@ async def test_a_sandbox_is_found_again_by_its_id(
     assert len(emulator.sandboxes) == 1
 
 
-async def test_an_id_that_is_gone_is_told_and_replaced(emulator: E2BEmulator) -> None:
+async def test_an_id_that_is_gone_is_replaced_and_told_once(
+    emulator: E2BEmulator,
+) -> None:
     session = E2BSession(sandbox_id="gone")
-    with pytest.raises(InterpreterError, match="sandbox gone has ended"):
-        await session.run("1", timeout=30)
     assert (await session.run("1", timeout=30)).state_lost is True
+    assert (await session.run("1", timeout=30)).state_lost is False
+    assert session.id == emulator.sandbox.id
 
 
 async def test_use_puts_the_end_off(emulator: E2BEmulator) -> None:

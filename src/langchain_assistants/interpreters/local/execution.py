@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import time
-from typing import Any, Literal
+from typing import Literal
 
-from langchain_assistants.interpreters.base import (
-    Displayed,
-    OnEvent,
-    Printed,
-    Raised,
-    StopReason,
-)
+from langchain_assistants.interpreters.base import OnEvent, StopReason
 from langchain_assistants.interpreters.local.limits import Limits
+from langchain_assistants.interpreters.local.worker_events import output_event
 from langchain_assistants.interpreters.local.worker_process import WorkerProcess
 from langchain_assistants.interpreters.output import Output
 
@@ -99,46 +92,13 @@ class Execution:
 
     async def _follow(self) -> Ending:
         while (event := await self.worker.channel.receive()) is not None:
-            if event.get("type") == "done" and event.get("number") == self.number:
+            known = output_event(event)
+            if event.get("type") != "done":
+                if known is not None:
+                    await self.output.add(known)
+            elif event.get("number") == self.number:
                 self.worker.kill_at = None
-                if self.stopped is None and (error := _raised(event.get("error"))):
-                    await self.output.add(error)
+                if known is not None and self.stopped is None:
+                    await self.output.add(known)
                 return "done"
-            known = _printed(event) or _displayed(event)
-            if known is not None:
-                await self.output.add(known)
         return "died"
-
-
-def _printed(event: dict[str, Any]) -> Printed | None:
-    text, stream = event.get("text"), event.get("type")
-    if isinstance(text, str) and (stream == "stdout" or stream == "stderr"):
-        return Printed(stream, _clean(text))
-    return None
-
-
-def _displayed(event: dict[str, Any]) -> Displayed | None:
-    text, data = event.get("text"), event.get("data")
-    if event.get("type") != "display" or not isinstance(text, dict):
-        return None
-    forms: dict[str, str | bytes] = {
-        mime: _clean(form) for mime, form in text.items() if isinstance(form, str)
-    }
-    for mime, encoded in data.items() if isinstance(data, dict) else ():
-        try:
-            forms[mime] = base64.b64decode(encoded, validate=True)
-        except (TypeError, ValueError, binascii.Error):
-            continue
-    return Displayed(forms, event.get("is_result") is True) if forms else None
-
-
-def _raised(error: object) -> Raised | None:
-    if not isinstance(error, dict):
-        return None
-    parts = [error.get(part) for part in ("name", "message", "traceback")]
-    return Raised(*(_clean(part) if isinstance(part, str) else "" for part in parts))
-
-
-def _clean(text: str) -> str:
-    """Replace halves of characters, which no encoding can carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -18,7 +18,7 @@ from langchain_assistants.interpreters.local.inside import landlock, syscalls
 from langchain_assistants.interpreters.local.inside.confinement import Confinement
 from langchain_assistants.interpreters.local.limits import Limits
 
-JailName = Literal["bubblewrap", "landlock"]
+JailName = Literal["bubblewrap", "landlock", "none"]
 
 _DEVICES = ("/dev/urandom", "/dev/random", "/dev/zero", "/dev/full")
 _MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")

@@ -26,13 +26,13 @@ class Process:
 
 
 class Processes:
-    """A look at all processes, at one moment."""
+    """A look at all processes, at one moment; without /proc none is seen."""
 
     def __init__(self) -> None:
         """Look."""
         self._children: dict[int, list[Process]] = defaultdict(list)
         self._known: dict[int, Process] = {}
-        for name in os.listdir("/proc"):
+        for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
             if name.isdigit() and (process := _process(int(name))):
                 self._children[process.parent].append(process)
                 self._known[process.pid] = process

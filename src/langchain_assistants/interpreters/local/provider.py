@@ -81,8 +81,7 @@ class LocalInterpreter:
         Raises:
             ConfigurationError: This is no Linux.
         """
-        if sys.platform != "linux":
-            raise _no_jail([f"the local interpreter needs Linux, not {sys.platform}"])
+        self._require_linux()
         from langchain_assistants.interpreters.local.session import LocalSession
 
         if session_id is not None and self._keeper is not None:
@@ -148,9 +147,12 @@ class LocalInterpreter:
                 self._keeper = await self._chosen()
             return self._keeper
 
-    async def _chosen(self) -> Keeper:
+    def _require_linux(self) -> None:
         if sys.platform != "linux":
             raise _no_jail([f"the local interpreter needs Linux, not {sys.platform}"])
+
+    async def _chosen(self) -> Keeper:
+        self._require_linux()
         problems = []
         for jail in self._candidates():
             problem = jail.missing()

@@ -46,6 +46,7 @@ class LocalSession:
     """
 
     home = HOME
+    stateful = True
 
     def __init__(
         self, keeper: Callable[[], Awaitable[Keeper]], *, state_lost: bool = False

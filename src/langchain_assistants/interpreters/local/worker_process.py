@@ -116,7 +116,10 @@ class WorkerProcess:
             # outlives them; killed itself, it would leave them a moment.
             first = self._first_in_namespace()
             with suppress(ProcessLookupError):
-                os.kill(first or self.pid, signal.SIGKILL)
+                if first is not None:
+                    os.kill(first, signal.SIGKILL)
+                else:
+                    os.killpg(self.pid, signal.SIGKILL)
             try:
                 self._process.wait(_DYING_SECONDS)
             except subprocess.TimeoutExpired:
