@@ -178,6 +178,8 @@ def _find(items: Sequence[ObjectT], object_id: str) -> ObjectT | None:
 def _put(items: list[ObjectT], item: ObjectT) -> None:
     """Replace the object of this id, or append it; a copy, for deltas change it."""
     copy = item.model_copy(deep=True)
+    if (origin := origin_of(item)) is not None:
+        bind(copy, origin)
     for index, known in enumerate(items):
         if known.id == item.id:
             items[index] = copy
