@@ -5,14 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["s", "ms", "kB", "MB", "turns/s", "commits", "statements"]
+Unit = Literal[
+    "s",
+    "ms",
+    "kB",
+    "MB",
+    "turns/s",
+    "chunks/s",
+    "commits",
+    "statements",
+    "%",
+    "nDCG@10",
+]
 
 _DIGITS: dict[Unit, int] = {
     "kB": 1,
-    "MB": 1,
+    "MB": 0,
     "turns/s": 0,
+    "chunks/s": 0,
     "commits": 1,
     "statements": 1,
+    "%": 1,
+    "nDCG@10": 3,
 }
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from langchain_core.language_models.chat_models import BaseChatModel
 
-from langchain_assistants import AssistantsEngine
+from langchain_assistants import AssistantsEngine, Settings
+from langchain_assistants.engine import heartbeat
 from langchain_assistants.settings import ENV_PREFIX
 from langchain_assistants.testing import ScriptedChatModel
 
@@ -41,6 +42,13 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds
+
+
+@pytest.fixture
+def no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of an engine whose heartbeat stays silent: it executes statements."""
+    monkeypatch.setattr(heartbeat, "_BEAT_SECONDS", 3600.0)
+    return Settings(lease=14_400)
 
 
 @pytest.fixture

@@ -140,13 +140,14 @@ class Sandboxes:
         self.living: dict[str, Sandbox] = {}
         self.executed: list[str] = []
         self.hangs = True
+        self.problems: list[str] = []
         self.closed = False
 
     def session(self, session_id: str | None = None) -> Sandbox:
         return self.living.get(session_id or "") or Sandbox(self, session_id)
 
     def check(self) -> list[str]:
-        return []
+        return self.problems
 
     async def aclose(self) -> None:
         self.closed = True

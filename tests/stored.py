@@ -25,6 +25,8 @@ TABLES = (
     "vector_stores",
     "vector_store_files",
     "vector_store_file_batches",
+    "chunks",
+    "chunk_vectors",
 )
 ACTIVE = ("queued", "in_progress", "requires_action", "cancelling")
 

@@ -155,6 +155,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(command=_serve)
 
+    ingest = commands.add_parser(
+        "ingest",
+        help="put the files of a folder into a vector store, to be searched",
+        description="Index the files of a folder and of those in it; hidden ones are "
+        "left out. The exit code is 1 where one could not be indexed.",
+    )
+    ingest.add_argument("folder", metavar="DIR", help="the folder")
+    ingest.add_argument(
+        "--store",
+        metavar="NAME",
+        required=True,
+        help="the vector store's name: the newest of that name, or a new one",
+    )
+    ingest.add_argument(
+        "--embeddings",
+        metavar="MODEL",
+        help="make vectors too, such as openai:text-embedding-3-small",
+    )
+    ingest.set_defaults(command=_ingest)
+
     keys = commands.add_parser(
         "keys",
         help="make, list or revoke the API keys of a server's callers",
@@ -202,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     backup.set_defaults(command=_backup)
 
-    for command in (chat, serve, create, listing, revoke, doctor, backup):
+    for command in (chat, serve, ingest, create, listing, revoke, doctor, backup):
         command.add_argument(
             "--database",
             "--database-url",
@@ -245,6 +265,17 @@ def _serve(options: argparse.Namespace) -> int:
         strict_beta_header=options.strict_beta_header,
         cors_origins=options.cors_origin,
         drain_seconds=options.drain,
+    )
+
+
+def _ingest(options: argparse.Namespace) -> int:
+    from langchain_assistants.terminal.ingest import ingest
+
+    return ingest(
+        options.folder,
+        store=options.store,
+        database=options.database,
+        embeddings=options.embeddings,
     )
 
 

@@ -9,7 +9,6 @@ from tests.conversations import assistant_with, hosted, thread_with, user, wait
 from tests.stored import rows, seed_messages
 
 from langchain_assistants import AssistantsEngine, Settings, create_assistant_graph
-from langchain_assistants.engine import heartbeat
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 
 
@@ -104,20 +103,16 @@ def turn_of_a_graph(engine: AssistantsEngine) -> Callable[[str], None]:
 @pytest.mark.parametrize("face", [turn_of_the_engine, turn_of_a_graph])
 def test_turn_cost_does_not_grow_with_the_thread(
     engine_factory: EngineFactory,
-    monkeypatch: pytest.MonkeyPatch,
+    no_heartbeat: Settings,
     face: Callable[[AssistantsEngine], Callable[[str], None]],
 ) -> None:
-    # The heartbeat's statements are not the turn's: it shall not beat meanwhile.
-    monkeypatch.setattr(heartbeat, "_BEAT_SECONDS", 3600.0)
-
     def model() -> ScriptedChatModel:
         asks = Reply(tool_calls=[call("ping", {"q": "x"})])
         return ScriptedChatModel([asks, "Done."] * 2)
 
-    unswept = Settings(lease=14_400)
     small_model, large_model = model(), model()
-    small_engine = engine_factory(small_model, tools=[ping], settings=unswept)
-    large_engine = engine_factory(large_model, tools=[ping], settings=unswept)
+    small_engine = engine_factory(small_model, tools=[ping], settings=no_heartbeat)
+    large_engine = engine_factory(large_model, tools=[ping], settings=no_heartbeat)
     small = turn_cost(small_engine, 100, face(small_engine))
     large = turn_cost(large_engine, 20_000, face(large_engine))
     # Looking at the run while it executes is the caller's, and a matter of time.

@@ -14,7 +14,8 @@ from tests.conversations import Gate, assistant_with, calls, function, outputs
 from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.testing import Reply
 
-TOO_LATE = "The engine did not answer in time."
+# Whether the answer had begun by then is a matter of how busy the machine is.
+TOO_LATE = "The engine did not answer in time.|Request timed out."
 
 
 def test_no_socket_is_opened(

@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": ENGINE
     | {"__init__", "assistant", "graph", "importers", "scale", "server", "storage"}
     | {"terminal"},
-    "terminal": ENGINE | {"__init__", "server", "testing"},
+    "terminal": ENGINE | {"__init__", "interpreters", "server", "testing"},
     "__init__": ENGINE | {"assistant", "compat", "graph"},
 }
 # engine.openai() loads the client lazily: the one import that goes upwards.

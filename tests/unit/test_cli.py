@@ -45,6 +45,7 @@ print("loaded:", *sys.modules)
         ["backup", "--help"],
         ["serve", "--help"],
         ["keys", "--help"],
+        ["ingest", "--help"],
     ],
     ids=" ".join,
 )

@@ -165,7 +165,10 @@ class Assistants(Resource):
             yield _INSERT(**columns)
             return columns
 
-        return await place.database.write(store())
+        row = await place.database.write(store())
+        if resources.has_files:
+            place.attached.ring()
+        return row
 
     async def aretrieve(self, assistant_id: str) -> Assistant:
         """Return an assistant.

@@ -1,11 +1,11 @@
-"""Bells: wake whoever waits for a run or a thread, on any loop of this process."""
+"""Bells: wake whoever waits for an object, on any loop of this process."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class Bells:
@@ -44,6 +44,23 @@ class Bells:
         for future in futures:
             with contextlib.suppress(RuntimeError):  # its loop has been closed
                 future.get_loop().call_soon_threadsafe(_resolve, future)
+
+
+class Doorbell:
+    """Tells whoever answers it that there is work; rung before, it is not heard."""
+
+    def __init__(self) -> None:
+        """Begin with nobody at home."""
+        self._answer: Callable[[], None] | None = None
+
+    def answered_by(self, answer: Callable[[], None]) -> None:
+        """Have this called at each ring, on the thread of whoever rings."""
+        self._answer = answer
+
+    def ring(self) -> None:
+        """Tell that there is work."""
+        if self._answer is not None:
+            self._answer()
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -349,7 +349,6 @@ class Conductor:
         claimed: bool,
         own_tools: frozenset[str] = frozenset(),
     ) -> CreatedRun:
-        now = self.workplace.clock()
         bodies = [*request.messages, *(request.body.get("additional_messages") or ())]
         messages = new_messages(bodies, self.workplace.new_id)
         for place, source_id in enumerate(request.source_ids):
@@ -364,9 +363,11 @@ class Conductor:
             claimed,
             own_tools,
             self.executor.running,
-            now,
+            self.workplace.clock(),
         )
         created = await self.workplace.database.write(creation.transaction())
+        if creation.has_files:
+            self.workplace.attached.ring()
         if created.stopped is not None:
             self.executor.stop(created.stopped, "cancelled")
             self.bells.ring(created.stopped)
@@ -388,9 +389,8 @@ class Conductor:
             messages = yield from written_messages(row)
             steps = yield from steps_of(row["id"])
             waits = row["status"] == "requires_action"
-            return Execution(
-                to_run(row), messages, steps[-1]["id"] if steps and waits else None
-            )
+            step_id = steps[-1]["id"] if steps and waits else None
+            return Execution(to_run(row), messages, step_id)
 
         return await self.workplace.database.read(read())
 

@@ -16,6 +16,7 @@ Subject: TypeAlias = Literal[
     "runs",
     "rows",
     "contents",
+    "interpreter",
 ]
 
 

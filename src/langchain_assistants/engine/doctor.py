@@ -29,6 +29,7 @@ from langchain_assistants.engine.stuck_runs import (
     tools_needed,
 )
 from langchain_assistants.errors import StorageError
+from langchain_assistants.interpreters.base import InterpreterProvider
 from langchain_assistants.settings import Settings
 from langchain_assistants.storage.blobs import Blobs
 from langchain_assistants.storage.database import Database, Row
@@ -62,6 +63,7 @@ async def examine(
     repair: bool = False,
     in_memory: Database | None = None,
     blobs: Blobs | None = None,
+    interpreter: InterpreterProvider | None = None,
 ) -> Diagnosis:
     """Look over a database; whatever is wrong with it is a finding, no exception.
 
@@ -72,8 +74,11 @@ async def examine(
         repair: Whether to mend what can be mended safely.
         in_memory: The database itself, where it has no file.
         blobs: The contents of files; None: those beside the database's file.
+        interpreter: A provider to try; it stays the caller's.
     """
     findings = [*_software(), *_settings(settings)]
+    if interpreter is not None:
+        findings.append(await anyio.to_thread.run_sync(_tried, interpreter))
     if in_memory is not None:
         findings += await _rows(
             in_memory, blobs or Blobs(None), settings.lease, now, repair
@@ -104,6 +109,19 @@ def _software() -> Iterator[Finding]:
             f"This Python's SQLite is older than {OLDEST_SQLITE}.",
             advice="Use a Python that was built with a newer SQLite.",
         )
+
+
+def _tried(interpreter: InterpreterProvider) -> Finding:
+    """Try a provider as a run would; the local one is attacked by its self-test."""
+    problems = interpreter.check()
+    if not problems:
+        return Finding("ok", "interpreter", f"{interpreter!r} works")
+    return Finding(
+        "notice",
+        "interpreter",
+        f"'{interpreter.name}' does not work here: {' '.join(problems)}",
+        advice="Assistants without the code interpreter do not need it.",
+    )
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from langchain_assistants.engine.executor import Executor
 from langchain_assistants.engine.file_search import FileSearch
 from langchain_assistants.engine.heartbeat import Heartbeat
 from langchain_assistants.engine.hosted import HostedTools
+from langchain_assistants.engine.ingester import Ingester
 from langchain_assistants.engine.location import (
     IN_MEMORY,
     open_blobs,
@@ -41,10 +42,14 @@ from langchain_assistants.engine.tenant import TenantResources
 from langchain_assistants.engine.thread_interpreters import ThreadInterpreters
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.engine.workplace import DEFAULT_TENANT, Workplace
-from langchain_assistants.errors import not_available
 from langchain_assistants.interpreters.base import InterpreterProvider
 from langchain_assistants.interpreters.choice import find_provider
 from langchain_assistants.retrieval.embedder import Embedder
+from langchain_assistants.retrieval.outside import (
+    MakeStore,
+    OutsideStores,
+    function_of,
+)
 from langchain_assistants.retrieval.search import ChunkSearch
 from langchain_assistants.settings import Settings
 
@@ -80,7 +85,9 @@ class AssistantsEngine:
             `BaseDocumentCompressor`.
         interpreter: Where the code interpreter executes code: "local", "e2b", or a
             provider; None: runs that need it fail.
-        retrieval: For file search; not available yet.
+        retrieval: `make_store(vector_store_id)`, or where it is, as
+            `"mypackage.module:make_store"`: makes the LangChain VectorStore or
+            retriever that file search asks in place of its own index.
         settings: Limits and defaults; None: from the environment.
         recover: Whether to take over runs of processes that died.
         clock: Returns seconds since the epoch.
@@ -118,15 +125,12 @@ class AssistantsEngine:
         embeddings: str | Embeddings | None = None,
         reranker: BaseDocumentCompressor | None = None,
         interpreter: str | InterpreterProvider | None = None,
-        retrieval: object | None = None,
+        retrieval: str | MakeStore | None = None,
         settings: Settings | None = None,
         recover: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open the database, migrating it if it is older."""
-        for name, value in (("retrieval", retrieval),):
-            if value is not None:
-                raise not_available(f"AssistantsEngine({name}=...)")
         self.settings = settings if settings is not None else Settings()
         self.recover = recover
         self._closed = False
@@ -135,18 +139,22 @@ class AssistantsEngine:
         self._offloading = Offloading()
         own_tools = Implementations(tools, self._offloading)
         models = Models(chat_model, model_map or {}, self._offloading)
-        provider = find_provider(interpreter)
+        self._provider = provider = find_provider(interpreter)
         fallback_models = fallbacks(
             model_fallbacks, lambda name: models.resolve(name, {})
         )
         embedder = None if embeddings is None else Embedder(embeddings)
+        make_store = None if retrieval is None else function_of(retrieval)
         self.database = open_database(self.url, self.settings)
+        outside = (
+            None if make_store is None else OutsideStores(make_store, self.database)
+        )
         self._workplace = Workplace(
             self.database,
             self.settings,
             clock,
             open_blobs(self.url),
-            ChunkSearch(self.database, embedder, reranker),
+            ChunkSearch(self.database, embedder, reranker, outside),
         )
         saver = RunSaver(self.database, keep=self.settings.keep_checkpoints)
         graphs = RunGraphs(
@@ -182,10 +190,12 @@ class AssistantsEngine:
         self.uploads = own.uploads
         self.vector_stores = own.vector_stores
         self.api_keys = ApiKeys(self._workplace)
+        self._ingester = Ingester(self._workplace)
         self._heartbeat = Heartbeat(
             self._workplace,
             ownership,
             self._conductor,
+            ingester=self._ingester,
             recover=recover,
             tools=own_tools.names | hosted.keys(),
         )
@@ -274,6 +284,7 @@ class AssistantsEngine:
             repair=repair,
             in_memory=self.database if path == IN_MEMORY else None,
             blobs=self._workplace.blobs,
+            interpreter=self._provider,
         )
 
     backup = blocking(abackup)
@@ -289,6 +300,7 @@ class AssistantsEngine:
         self._closed = True
         self._heartbeat.stop()  # first, or it takes over what nobody executes here
         self._workplace.portal.stop()
+        self._ingester.close()
         self._conductor.close()
         if self._interpreters is not None:
             await_apart(self._interpreters.aclose)

@@ -25,6 +25,7 @@ from langchain_assistants.engine.vector_store_files import (
 from langchain_assistants.engine.vector_store_rows import (
     PREFIX,
     living_store_row,
+    refuse_other_vectors,
     store_row,
 )
 from langchain_assistants.errors import InvalidRequestError
@@ -62,7 +63,8 @@ class FileBatches(Resource):
         batch_id = place.new_id(BATCH_PREFIX)
 
         def attach() -> Transaction[CountedBatch]:
-            yield from living_store_row(vector_store_id, self._tenant, now)
+            row = yield from living_store_row(vector_store_id, self._tenant, now)
+            refuse_other_vectors(row, self._workplace.chunks.model)
             yield from insert_batch(batch_id, vector_store_id, now)
             yield from attach_files(
                 vector_store_id,
@@ -73,7 +75,9 @@ class FileBatches(Resource):
             )
             return (yield from batch_row(batch_id, vector_store_id))
 
-        return to_batch(await place.database.write(attach()))
+        batch = await place.database.write(attach())
+        place.attached.ring()
+        return to_batch(batch)
 
     async def aretrieve(
         self, vector_store_id: str, batch_id: str
@@ -107,7 +111,9 @@ class FileBatches(Resource):
             yield from cancel_batch(batch_id)
             return (yield from batch_row(batch_id, vector_store_id))
 
-        return to_batch(await self._workplace.database.write(cancel()))
+        batch = await self._workplace.database.write(cancel())
+        self._workplace.indexed.ring(vector_store_id)
+        return to_batch(batch)
 
     def alist_files(
         self,

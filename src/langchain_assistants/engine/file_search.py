@@ -18,8 +18,8 @@ from langchain_assistants.engine.vector_store_rows import (
     touch_store,
 )
 from langchain_assistants.engine.workplace import Workplace
+from langchain_assistants.retrieval.ask import Ask
 from langchain_assistants.retrieval.found import FoundChunk
-from langchain_assistants.retrieval.search import Ask
 from langchain_assistants.storage.database import (
     Row,
     Statement,

@@ -139,6 +139,9 @@ class Files(Resource):
             yield from file_row(file_id, self._tenant, now)
             yield from delete_file(file_id)
 
+        if (outside := self._workplace.chunks.outside) is not None:
+            await self._row(file_id)
+            await outside.forget(file_id=file_id)
         await self._workplace.database.write(remove())
         await self._workplace.blobs.delete([file_id])
         return Deleted(id=file_id, object="file")

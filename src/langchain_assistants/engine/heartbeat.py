@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from langchain_assistants.engine.expiry import sweep_expired
+from langchain_assistants.engine.ingester import Ingester
 from langchain_assistants.engine.ownership import Lease, Ownership
 from langchain_assistants.engine.retention import Retention
 from langchain_assistants.engine.sweep import (
@@ -63,7 +64,8 @@ class Heartbeat:
         workplace: Its database, clock and settings.
         ownership: The runs to keep alive.
         worker: Who is told; held weakly.
-        recover: Whether to take over the runs of processes that died.
+        ingester: Indexes files; held weakly.
+        recover: Whether to take over the runs and files of processes that died.
         tools: The names of the tools that can be executed here.
     """
 
@@ -73,6 +75,7 @@ class Heartbeat:
         ownership: Ownership,
         worker: Worker,
         *,
+        ingester: Ingester,
         recover: bool,
         tools: frozenset[str],
     ) -> None:
@@ -81,6 +84,8 @@ class Heartbeat:
         self._workplace = workplace
         self._ownership = ownership
         self._worker = weakref.ref(worker)
+        self._ingester = weakref.ref(ingester)
+        self._recover = recover
         self._tools = tools
         self._beat_seconds = min(_BEAT_SECONDS, lease / _BEATS_A_LEASE)
         self._suspects = Suspects(2 * self._beat_seconds, recover, lease)
@@ -178,6 +183,10 @@ class Heartbeat:
         if self._retention is not None:
             await self._retention.sweep(now)
         await sweep_expired(self._workplace, now)
+        if (ingester := self._ingester()) is not None:
+            ingester.tidy_up()
+            if self._recover:
+                await ingester.recover()
 
     def _at_once(self, work: Transaction[Row | None]) -> Transaction[Row | None]:
         """Return a transaction that refuses to do the work after a long wait.

@@ -31,6 +31,7 @@ from langchain_assistants.engine.resource import (
 )
 from langchain_assistants.engine.run_changes import refuse_active_run
 from langchain_assistants.engine.run_rows import run_span
+from langchain_assistants.engine.thread_files import attach_to_thread, searched_files
 from langchain_assistants.errors import NotFoundError
 from langchain_assistants.storage.database import Row, Transaction
 from langchain_assistants.types.base import Deleted
@@ -68,9 +69,18 @@ class Messages(Resource):
                 thread_id, end, added, self._workplace.settings.max_messages_per_thread
             )
             yield from append_messages(thread_id, end, added, now)
+            yield from attach_to_thread(
+                thread_id,
+                added,
+                tenant=self._tenant,
+                now=now,
+                new_id=self._workplace.new_id,
+            )
             return (yield from message_row(added[0].id, self._tenant))
 
         row = await self._workplace.database.write(store())
+        if searched_files(added):
+            self._workplace.attached.ring()
         return self.bound(to_message(row))
 
     async def aretrieve(self, message_id: str) -> Message:

@@ -36,6 +36,7 @@ from langchain_assistants.engine.run_changes import (
 )
 from langchain_assistants.engine.run_rows import Claim, NewRun, insert_run, run_row
 from langchain_assistants.engine.run_settings import RunSettings
+from langchain_assistants.engine.thread_files import attach_to_thread, searched_files
 from langchain_assistants.engine.threads import PREFIX, NewThread
 from langchain_assistants.errors import ActiveRunError
 from langchain_assistants.settings import Settings
@@ -115,6 +116,14 @@ class RunCreation(NamedTuple):
     running: frozenset[str]
     now: float
 
+    @property
+    def has_files(self) -> bool:
+        """Whether files wait to be indexed with it."""
+        thread = self.request.thread
+        return bool(searched_files(self.messages)) or (
+            isinstance(thread, NewThread) and thread.has_files
+        )
+
     def transaction(self) -> Transaction[CreatedRun]:
         """Insert the run, and its thread if that is new; make room for it if asked.
 
@@ -151,6 +160,9 @@ class RunCreation(NamedTuple):
         end = yield from thread_end(thread_id, tenant)
         messages = yield from not_taken_yet(thread_id, self.messages)
         check_room(thread_id, end, messages, settings.max_messages_per_thread)
+        yield from attach_to_thread(
+            thread_id, messages, tenant=tenant, now=self.now, new_id=self.new_id
+        )
         body, task = request.body, request.task
         assistant = yield from assistant_row(body["assistant_id"], tenant)
         merged = RunSettings.merge(assistant, body, settings).with_tools(request.tools)

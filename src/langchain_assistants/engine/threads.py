@@ -26,6 +26,7 @@ from langchain_assistants.engine.resource import (
     required_row,
 )
 from langchain_assistants.engine.run_changes import refuse_active_run
+from langchain_assistants.engine.thread_files import attach_to_thread, searched_files
 from langchain_assistants.engine.vector_store_creation import (
     THREAD_STORES_LIVE,
     NewToolResources,
@@ -127,6 +128,7 @@ class NewThread:
     ) -> None:
         """Prepare the columns from a checked body."""
         self.messages = messages
+        self._new_id = new_id
         self._resources = NewToolResources.of(
             body.get("tool_resources"),
             tenant=tenant,
@@ -170,7 +172,21 @@ class NewThread:
         yield from self._resources.insert()
         yield _INSERT(**row)
         yield from insert_messages(row["id"], 0, self.messages, row["created_at"])
+        changed = yield from attach_to_thread(
+            row["id"],
+            self.messages,
+            tenant=row["tenant"],
+            now=row["created_at"],
+            new_id=self._new_id,
+        )
+        if changed is not None:
+            row["tool_resources"] = changed
         return row
+
+    @property
+    def has_files(self) -> bool:
+        """Whether files wait to be indexed with it."""
+        return self._resources.has_files or bool(searched_files(self.messages))
 
 
 class Threads(Resource):
@@ -202,8 +218,7 @@ class Threads(Resource):
             InvalidRequestError: A field breaks a rule, or the key is taken.
         """
         thread = self.new(validate(ThreadCreate, fields))
-        row = await self._workplace.database.write(thread.insert())
-        return self.bound(to_thread(row))
+        return await self._stored(thread, thread.insert())
 
     async def aget_or_create(self, **fields: Unpack[ThreadCreate]) -> Thread:
         """Return the thread with a key, or store it (extension).
@@ -227,7 +242,12 @@ class Threads(Resource):
             known = yield from thread_by_key(key, self._tenant)
             return known if known is not None else (yield from thread.insert())
 
-        row = await self._workplace.database.write(find_or_insert())
+        return await self._stored(thread, find_or_insert())
+
+    async def _stored(self, thread: NewThread, store: Transaction[Row]) -> Thread:
+        row = await self._workplace.database.write(store)
+        if thread.has_files:
+            self._workplace.attached.ring()
         return self.bound(to_thread(row))
 
     async def aretrieve(self, thread_id: str) -> Thread:

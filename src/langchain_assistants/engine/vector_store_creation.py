@@ -34,6 +34,11 @@ class NewVectorStore:
             for file_id in body.get("file_ids") or ()
         ]
 
+    @property
+    def has_files(self) -> bool:
+        """Whether files wait to be indexed with it."""
+        return bool(self._files)
+
     def insert(self) -> Transaction[None]:
         """Insert the store with its files.
 
@@ -69,6 +74,11 @@ class NewToolResources:
         """Put together the resources and the stores that they name."""
         self.stored = stored
         self._stores = stores
+
+    @property
+    def has_files(self) -> bool:
+        """Whether files wait to be indexed with them."""
+        return any(store.has_files for store in self._stores)
 
     @classmethod
     def of(

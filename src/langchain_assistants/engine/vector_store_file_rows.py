@@ -1,7 +1,6 @@
 """Rows of the files in vector stores, and of batches of them.
 
-Files are not indexed yet: each is attached as `failed`, and says so, for clients poll
-until it is no longer `in_progress`.
+A file is attached as `in_progress`; see `ingestion_rows` for what becomes of it.
 """
 
 from __future__ import annotations
@@ -37,12 +36,6 @@ from langchain_assistants.types.vector_stores import (
 
 BATCH_PREFIX = "vsfb_"
 
-NOT_INDEXED = {
-    "code": "unsupported_file",
-    "message": "This version of langchain-assistants does not index files yet. The "
-    "file is kept: attach it again with a later version.",
-}
-
 _AUTO_CHUNKING = {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400}
 
 _in_store = table.c.vector_store_id == param("vector_store_id")
@@ -52,12 +45,17 @@ _new = {
     name: param(name)
     for name in (
         "batch_id",
-        "status",
-        "last_error",
         "attributes",
         "chunking_strategy",
     )
-} | {"usage_bytes": 0, "attempt": 0, "lease_until": None}
+} | {
+    "status": "in_progress",
+    "last_error": None,
+    "usage_bytes": 0,
+    "worker": None,
+    "attempt": 0,
+    "lease_until": None,
+}
 
 _INSERT = Statement(
     insert(table).values(
@@ -97,7 +95,7 @@ _BATCH_COUNTS = Statement(
 _CANCEL_FILES = Statement(
     update(table)
     .where(_in_batch, table.c.status == "in_progress")
-    .values(status="cancelled", lease_until=None)
+    .values(status="cancelled", worker=None, lease_until=None)
     .returning(table.c.file_id)
 )
 _CANCEL_BATCH = Statement(
@@ -154,12 +152,11 @@ def attach_files(
             "vector_store_id": store_id,
             "file_id": file_id,
             "batch_id": batch_id or known.get(file_id),
-            "status": "failed",
-            "last_error": to_json(NOT_INDEXED),
             "attributes": to_json(body.get("attributes") or {}),
             "chunking_strategy": to_json(_chunking(body.get("chunking_strategy"))),
         }
         if file_id in known:
+            yield from index.remove_file(store_id, file_id)
             yield _ATTACH_AGAIN(**columns)
         else:
             yield _INSERT(created_at=now, **columns)

@@ -23,16 +23,19 @@ from langchain_assistants.engine.vector_store_file_rows import (
 from langchain_assistants.engine.vector_store_rows import (
     PREFIX,
     living_store_row,
+    refuse_other_vectors,
     store_row,
 )
 from langchain_assistants.engine.workplace import Workplace
 from langchain_assistants.errors import NotFoundError
+from langchain_assistants.retrieval import index
 from langchain_assistants.storage.database import Row, Transaction
 from langchain_assistants.types.base import Deleted
 from langchain_assistants.types.pages import AsyncPaginator, Page
 from langchain_assistants.types.validation import check_id, validate
 from langchain_assistants.types.vector_stores import (
     FileContentPage,
+    FileText,
     VectorStoreFile,
     VectorStoreFileCreate,
     VectorStoreFileListParams,
@@ -63,13 +66,16 @@ class VectorStoreFiles(Resource):
         now = self._workplace.clock()
 
         def attach() -> Transaction[Row]:
-            yield from living_store_row(vector_store_id, self._tenant, now)
+            row = yield from living_store_row(vector_store_id, self._tenant, now)
+            refuse_other_vectors(row, self._workplace.chunks.model)
             yield from attach_files(
                 vector_store_id, [body], tenant=self._tenant, now=now
             )
             return (yield from store_file_row(vector_store_id, file_id))
 
-        return to_store_file(await self._workplace.database.write(attach()))
+        attached = await self._workplace.database.write(attach())
+        self._workplace.attached.ring()
+        return to_store_file(attached)
 
     async def aretrieve(self, vector_store_id: str, file_id: str) -> VectorStoreFile:
         """Return a file of a vector store.
@@ -117,17 +123,27 @@ class VectorStoreFiles(Resource):
             yield from store_file_row(vector_store_id, file_id)
             yield from detach_file(vector_store_id, file_id, now)
 
+        if (outside := self._workplace.chunks.outside) is not None:
+            await self._row(vector_store_id, file_id)
+            await outside.forget(store_id=vector_store_id, file_id=file_id)
         await self._workplace.database.write(remove())
         return Deleted(id=file_id, object="vector_store.file.deleted")
 
     async def acontent(self, vector_store_id: str, file_id: str) -> FileContentPage:
-        """Return the text that was read from a file: none, while none is indexed.
+        """Return the text that was read from a file: none, before it is indexed.
 
         Raises:
             NotFoundError: There is no such store, or the file is not in it.
         """
-        await self._row(vector_store_id, file_id)
-        return FileContentPage()
+        _check_ids(vector_store_id, file_id)
+
+        def read() -> Transaction[str]:
+            yield from store_row(vector_store_id, self._tenant)
+            yield from store_file_row(vector_store_id, file_id)
+            return (yield from index.stored_text(vector_store_id, file_id))
+
+        text = await self._workplace.database.survey(read())
+        return FileContentPage(data=[FileText(text=text)] if text else [])
 
     async def _row(self, vector_store_id: str, file_id: str) -> Row:
         _check_ids(vector_store_id, file_id)

@@ -159,6 +159,20 @@ def living_store_row(store_id: str, tenant: str, now: float) -> Transaction[Row]
     return row
 
 
+def refuse_other_vectors(row: Row, embedding_model: str | None) -> None:
+    """Refuse to index files into a store whose vectors another model has made.
+
+    Raises:
+        InvalidRequestError: This engine's embedding model is not the store's.
+    """
+    if row["embedding_model"] not in (None, embedding_model):
+        raise InvalidRequestError(
+            f"Vector store '{row['id']}' holds vectors of {row['embedding_model']}, "
+            "which cannot be compared with others. Open the engine with these "
+            "embeddings=, or create another vector store."
+        )
+
+
 def has_expired(row: Row, now: float) -> bool:
     """Tell whether a vector store has expired, swept up or not."""
     expires_at = row["expires_at"]

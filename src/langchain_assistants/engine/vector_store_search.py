@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langchain_assistants.retrieval.ask import Ask
 from langchain_assistants.retrieval.found import FoundChunk
-from langchain_assistants.retrieval.search import Ask
 from langchain_assistants.retrieval.tokenizer import telling_words
 from langchain_assistants.types.vector_store_search import (
     SearchResult,

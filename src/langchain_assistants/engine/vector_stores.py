@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ from langchain_assistants.engine.vector_store_rows import (
 )
 from langchain_assistants.engine.vector_store_search import to_ask, to_page
 from langchain_assistants.engine.workplace import Workplace
+from langchain_assistants.retrieval.retriever import RetrieverOptions, StoreRetriever
 from langchain_assistants.storage.database import Row, Transaction
 from langchain_assistants.types.base import Deleted
 from langchain_assistants.types.pages import AsyncPaginator, ListParams, Page
@@ -46,6 +48,9 @@ from langchain_assistants.types.vector_stores import (
     VectorStoreCreate,
     VectorStoreUpdate,
 )
+
+# Other processes ring no bell here.
+_LOOK_SECONDS = 0.5
 
 
 class VectorStores(Resource):
@@ -84,7 +89,10 @@ class VectorStores(Resource):
             yield from store.insert()
             return (yield from self._counted(store.id))
 
-        return to_store(await place.database.write(insert()), now)
+        row = await place.database.write(insert())
+        if store.has_files:
+            place.attached.ring()
+        return to_store(row, now)
 
     async def aretrieve(self, vector_store_id: str) -> VectorStore:
         """Return a vector store with the counts of its files.
@@ -95,6 +103,30 @@ class VectorStores(Resource):
         check_id(vector_store_id, "vector_store_id", PREFIX)
         found = await self._workplace.database.read(self._counted(vector_store_id))
         return to_store(found, self._workplace.clock())
+
+    async def await_(
+        self, vector_store_id: str, timeout: float | None = None
+    ) -> VectorStore:
+        """Wait until none of a store's files is `in_progress` (extension).
+
+        The twin of `wait`.
+
+        Raises:
+            NotFoundError: There is none with this id.
+            TimeoutError: Some still are after `timeout` seconds; they are not given up.
+        """
+        bells = self._workplace.indexed
+        async with asyncio.timeout(timeout):
+            while True:
+                with bells.listening(vector_store_id) as rung:
+                    store = await self.aretrieve(vector_store_id)
+                    if not store.file_counts.in_progress:
+                        return store
+                    await asyncio.wait([rung], timeout=_LOOK_SECONDS)
+
+    def wait(self, vector_store_id: str, timeout: float | None = None) -> VectorStore:
+        """Wait until none of a store's files is `in_progress`; see `await_`."""
+        return self.portal.call(lambda: self.await_(vector_store_id, timeout))
 
     async def aupdate(
         self, vector_store_id: str, **fields: Unpack[VectorStoreUpdate]
@@ -122,6 +154,9 @@ class VectorStores(Resource):
             yield from store_row(vector_store_id, self._tenant)
             yield from delete_store(vector_store_id)
 
+        if (outside := self._workplace.chunks.outside) is not None:
+            await self.aretrieve(vector_store_id)
+            await outside.forget(store_id=vector_store_id)
         await self._workplace.database.write(remove())
         return Deleted(id=vector_store_id, object="vector_store.deleted")
 
@@ -154,6 +189,13 @@ class VectorStores(Resource):
                 await database.write(self._touch(row["id"], now))
         found = await self._workplace.chunks.search(stores, ask, now)
         return to_page(ask, found)
+
+    def as_retriever(
+        self, vector_store_id: str | Sequence[str], **options: Unpack[RetrieverOptions]
+    ) -> StoreRetriever:
+        """Return a LangChain retriever of a vector store, or of several."""
+        ids = [vector_store_id] if isinstance(vector_store_id, str) else vector_store_id
+        return StoreRetriever(stores=self, vector_store_ids=ids, **options)
 
     def _touch(self, store_id: str, now: float) -> Transaction[None]:
         yield from living_store_row(store_id, self._tenant, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from langchain_assistants.engine.bells import Bells, Doorbell
 from langchain_assistants.engine.ids import NewId, new_id
 from langchain_assistants.engine.portal import Portal
 from langchain_assistants.retrieval.search import ChunkSearch
@@ -25,6 +26,9 @@ class Workplace:
         clock: Returns the time in seconds since the epoch; tests inject one.
         blobs: Keeps the contents of files.
         chunks: Searches what is indexed of them.
+        attached: Rung when files wait to be indexed.
+        indexed: Rings under the id of a vector store of which a file is waited for no
+            longer.
         new_id: Makes an object id from its prefix; tests inject one.
         portal: Where synchronous callers and background runs meet the loop.
     """
@@ -34,5 +38,7 @@ class Workplace:
     clock: Callable[[], float]
     blobs: Blobs
     chunks: ChunkSearch
+    attached: Doorbell = field(default_factory=Doorbell)
+    indexed: Bells = field(default_factory=Bells)
     new_id: NewId = new_id
     portal: Portal = field(default_factory=Portal)

@@ -10,10 +10,16 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, literal, or_
+from sqlalchemy import ColumnElement, and_, case, exists, literal, or_, select
 
-from langchain_assistants.storage.database import storable, to_json
+from langchain_assistants.storage.database import (
+    Statement,
+    Transaction,
+    param,
+    to_json,
+)
 from langchain_assistants.storage.functions import members_of
+from langchain_assistants.storage.tables import vector_store_files
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
@@ -24,6 +30,17 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "lte": operator.le,
 }
 _NEGATED = {"ne": "eq", "nin": "in"}
+
+
+def matching_files(store_id: str, filter: Mapping[str, Any]) -> Transaction[list[str]]:
+    """Return the ids of the files of a vector store for which a filter holds."""
+    statement = Statement(
+        select(vector_store_files.c.file_id).where(
+            vector_store_files.c.vector_store_id == param("store_id"),
+            holds(filter, vector_store_files.c.attributes),
+        )
+    )
+    return [row["file_id"] for row in (yield statement(store_id=store_id))]
 
 
 def holds(
@@ -44,7 +61,7 @@ def holds(
     given = members_of(attributes).table_valued("key", "type", "value")
     asked = members_of(literal(to_json(values))).table_valued("type", "value")
     return exists().where(
-        given.c.key == literal(storable(filter["key"])),
+        given.c.key == literal(filter["key"]),
         _type(given.c.type) == _type(asked.c.type),
         _COMPARISONS[kind](given.c.value, asked.c.value),
     )

@@ -20,7 +20,7 @@ from langchain_assistants.storage.functions import strings_of
 from langchain_assistants.storage.tables import chunks, files, vector_store_files
 
 _asked = strings_of(param("ids")).table_valued("value")
-_CHUNKS = Statement(
+_all = (
     select(chunks, files.c.filename, vector_store_files.c.attributes)
     .join(
         vector_store_files,
@@ -30,9 +30,14 @@ _CHUNKS = Statement(
         ),
     )
     .join(files, files.c.id == chunks.c.file_id)
-    .where(
-        chunks.c.id.in_(select(_asked.c.value)),
-        or_(files.c.expires_at.is_(None), files.c.expires_at > param("now")),
+    .where(or_(files.c.expires_at.is_(None), files.c.expires_at > param("now")))
+)
+_BY_ID = Statement(_all.where(chunks.c.id.in_(select(_asked.c.value))))
+_BY_PLACE = Statement(
+    _all.where(
+        chunks.c.vector_store_id == param("store_id"),
+        chunks.c.file_id == param("file_id"),
+        chunks.c.idx == param("idx"),
     )
 )
 
@@ -68,9 +73,17 @@ class FoundChunk:
 
 def found_chunks(scores: dict[int, float], now: float) -> Transaction[list[FoundChunk]]:
     """Return the chunks with these ids, best first; those that are there."""
-    rows = yield _CHUNKS(ids=to_json(list(scores)), now=now)
+    rows = yield _BY_ID(ids=to_json(list(scores)), now=now)
     by_id = {row["id"]: row for row in rows}
     return [_found(by_id[id], scores[id]) for id in _by_score(scores) if id in by_id]
+
+
+def found_chunk(
+    store_id: str, file_id: str, index: int, score: float, now: float
+) -> Transaction[FoundChunk | None]:
+    """Return one chunk of a file in a store, if it is there."""
+    rows = yield _BY_PLACE(store_id=store_id, file_id=file_id, idx=index, now=now)
+    return _found(rows[0], score) if rows else None
 
 
 def _by_score(scores: dict[int, float]) -> Iterable[int]:

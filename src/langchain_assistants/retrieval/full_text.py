@@ -20,7 +20,9 @@ MOST_POSTINGS = 50_000
 
 _K1 = 1.2
 """As FTS5 has it: a term adds at most idf * (k1 + 1) to bm25."""
-_PRIOR = 300
+_FEW = 100
+"""A store of fewer texts is weighed as one of so many: of a handful of texts nobody can
+tell which words are rare, and scores are to mean the same in every store."""
 
 
 class FullTextIndex:
@@ -68,11 +70,12 @@ class FullTextIndex:
 # FTS5 computes bm25 with an idf of its own, which is 0 for words that half the texts
 # have; each term's part is taken out of it and weighted anew.
 _SCORES = """
-WITH hits AS MATERIALIZED (
-    SELECT {name}.rowid AS id,
-           -bm25({name}) * json_extract(term.value, '$[1]') AS part
-    FROM json_each(:p_terms) AS term CROSS JOIN {name}
-    WHERE {name} MATCH json_extract(term.value, '$[0]'){condition}
+WITH terms AS MATERIALIZED (
+    SELECT json_extract(value, '$[0]') AS term, json_extract(value, '$[1]') AS weight
+    FROM json_each(:p_terms)
+), hits AS MATERIALIZED (
+    SELECT {name}.rowid AS id, -bm25({name}) * terms.weight AS part
+    FROM terms CROSS JOIN {name} WHERE {name} MATCH terms.term{condition}
 )
 SELECT id, sum(part) AS score FROM hits
 GROUP BY id ORDER BY score DESC, id LIMIT :p_limit
@@ -110,7 +113,7 @@ class Term(NamedTuple):
     def of(cls, text: str, texts: int, size: int) -> Term:
         """Weigh a term that so many of an index' texts have."""
         fts5_idf = math.log((size - texts + 0.5) / (texts + 0.5))
-        weight = math.log(1 + (size + _PRIOR - texts + 0.5) / (texts + 0.5))
+        weight = math.log(1 + (max(size, _FEW) - texts + 0.5) / (texts + 0.5))
         # FTS5 sets a small number for an idf that is not positive.
         return cls(text, texts, weight, weight / (fts5_idf if fts5_idf > 0 else 1e-6))
 

@@ -25,7 +25,7 @@ from langchain_assistants.storage.database import (
 )
 from langchain_assistants.storage.tables import chunk_vectors, chunks, vector_stores
 
-BYTES_A_DIMENSION = 2
+_BYTES_A_NUMBER = 2
 
 _in_store = chunks.c.vector_store_id == param("store_id")
 _of_file = (_in_store, chunks.c.file_id == param("file_id"))
@@ -55,6 +55,11 @@ _EMBEDDED = Statement(
     )
 )
 _TEXTS = Statement(select(chunks.c.id, chunks.c.text).where(*_of_file))
+_PLACES = Statement(
+    select(chunks.c.start, chunks.c.end, chunks.c.text)
+    .where(*_of_file)
+    .order_by(chunks.c.idx)
+)
 _STORED = Statement(
     select(chunks, chunk_vectors.c.vector)
     .outerjoin(chunk_vectors, chunk_vectors.c.chunk_id == chunks.c.id)
@@ -161,6 +166,15 @@ def stored_chunks(store_id: str, file_id: str) -> Transaction[list[StoredChunk]]
     ]
 
 
+def stored_text(store_id: str, file_id: str) -> Transaction[str]:
+    """Return the text of a file in a store, put together from its chunks."""
+    parts, end = [], 0
+    for row in (yield _PLACES(store_id=store_id, file_id=file_id)):
+        parts.append(row["text"][end - row["start"] :])
+        end = row["end"]
+    return "".join(parts)
+
+
 def remove_file(store_id: str, file_id: str) -> Transaction[None]:
     """Remove the chunks of a file from a vector store, if there are any."""
     store = first((yield _STORE(id=store_id)))
@@ -193,7 +207,7 @@ def _claim(
     Raises:
         InvalidRequestError: It was another embedding model.
     """
-    sizes = {len(chunk.vector or b"") // BYTES_A_DIMENSION for chunk in chunks}
+    sizes = {len(chunk.vector or b"") // _BYTES_A_NUMBER for chunk in chunks}
     known = store["embedding_model"], store["embedding_dimensions"]
     if known == (None, None) and len(sizes) == 1:
         yield _EMBEDDED(id=store["id"], model=model or "", dimensions=sizes.pop())

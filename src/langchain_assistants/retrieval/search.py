@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from langchain_assistants.errors import InvalidRequestError
+from langchain_assistants.retrieval.ask import Ask
 from langchain_assistants.retrieval.embedder import Embedder
-from langchain_assistants.retrieval.filters import holds
+from langchain_assistants.retrieval.filters import matching_files
 from langchain_assistants.retrieval.found import FoundChunk, found_chunks
 from langchain_assistants.retrieval.full_text import best_by_words
 from langchain_assistants.retrieval.reranking import MOST_RERANKED, reranked
@@ -23,11 +24,12 @@ from langchain_assistants.storage.database import (
     to_json,
 )
 from langchain_assistants.storage.functions import strings_of
-from langchain_assistants.storage.tables import chunks, vector_store_files
+from langchain_assistants.storage.tables import chunks
 
 if TYPE_CHECKING:
     from langchain_core.documents import BaseDocumentCompressor
 
+    from langchain_assistants.retrieval.outside import OutsideStores
     from langchain_assistants.retrieval.vectors import Cosines, Floats, StoreVectors
 
 _CANDIDATES = 200
@@ -42,29 +44,6 @@ _OF_FILES = Statement(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What is searched for, and how the results are ranked.
-
-    Attributes:
-        queries: Texts; a chunk counts by the one that it answers best.
-        limit: How many chunks to return.
-        filter: A checked attribute filter of the files.
-        score_threshold: The least score of a result.
-        text_weight: How much words count beside vectors.
-        embedding_weight: How much vectors count beside words.
-        rerank: Whether a reranker may change the order.
-    """
-
-    queries: Sequence[str]
-    limit: int = 10
-    filter: Mapping[str, Any] | None = None
-    score_threshold: float = 0.0
-    text_weight: float = 0.5
-    embedding_weight: float = 0.5
-    rerank: bool = True
-
-
 class ChunkSearch:
     """Searches the chunks of vector stores.
 
@@ -72,6 +51,7 @@ class ChunkSearch:
         database: Where they are.
         embedder: Makes vectors of queries; None: words alone decide.
         reranker: Reorders the best chunks; None: the scores decide.
+        outside: The user's own stores, which find in place of ours.
     """
 
     def __init__(
@@ -79,9 +59,11 @@ class ChunkSearch:
         database: Database,
         embedder: Embedder | None = None,
         reranker: BaseDocumentCompressor | None = None,
+        outside: OutsideStores | None = None,
     ) -> None:
         """Keep no vectors yet."""
         self.embedder = embedder
+        self.outside = outside
         self._database = database
         self._reranker = reranker
         self._vectors: StoreVectors | None = None
@@ -89,6 +71,11 @@ class ChunkSearch:
             from langchain_assistants.retrieval.vectors import StoreVectors
 
             self._vectors = StoreVectors()
+
+    @property
+    def model(self) -> str | None:
+        """The name of the embedding model; None: there is none."""
+        return None if self.embedder is None else self.embedder.name
 
     async def search(
         self,
@@ -107,23 +94,37 @@ class ChunkSearch:
         Raises:
             InvalidRequestError: A store's vectors are of another embedding model.
         """
-        rows = await self._database.read(stores())
-        vectors = await self._embedded(rows, ask)
+        ask = replace(ask, queries=[text for text in ask.queries if text.strip()])
         rerank = ask.rerank and self._reranker is not None
         count = max(ask.limit, MOST_RERANKED) if rerank else ask.limit
-
-        def survey() -> Transaction[list[FoundChunk]]:
-            scores: dict[int, float] = {}
-            for store in (yield from stores()):
-                scores |= yield from self._scores(store, ask, vectors)
-            best = sorted(scores, key=lambda id: (-scores[id], id))[:count]
-            return (yield from found_chunks({id: scores[id] for id in best}, now))
-
-        found = await self._database.survey(survey())
+        rows = await self._database.read(stores())
+        if self.outside is not None:
+            found = await self.outside.search(rows, ask, count=count, now=now)
+        else:
+            vectors = await self._embedded(rows, ask)
+            found = await self._database.survey(
+                self._best(stores, ask, vectors, count=count, now=now)
+            )
         if rerank and self._reranker is not None:
             found = await reranked(self._reranker, found, " ".join(ask.queries))
-        kept = [chunk for chunk in found if chunk.score >= ask.score_threshold]
+        least = ask.score_threshold
+        kept = [chunk for chunk in found if chunk.score and chunk.score >= least]
         return kept[: ask.limit]
+
+    def _best(
+        self,
+        stores: Callable[[], Transaction[list[Row]]],
+        ask: Ask,
+        vectors: Sequence[Floats],
+        *,
+        count: int,
+        now: float,
+    ) -> Transaction[list[FoundChunk]]:
+        scores: dict[int, float] = {}
+        for store in (yield from stores()):
+            scores |= yield from self._scores(store, ask, vectors)
+        best = sorted(scores, key=lambda id: (-scores[id], id))[:count]
+        return (yield from found_chunks({id: scores[id] for id in best}, now))
 
     async def _embedded(self, stores: Sequence[Row], ask: Ask) -> list[Floats]:
         """Return the queries' vectors; none where none are compared."""
@@ -148,18 +149,19 @@ class ChunkSearch:
             return {}
         files = None
         if ask.filter is not None:
-            rows = yield _matching(ask.filter)(store_id=store["id"])
-            files = to_json([row["file_id"] for row in rows])
+            files = to_json((yield from matching_files(store["id"], ask.filter)))
         near = yield from self._near(store, vectors, files)
         scores: dict[int, float] = {}
         for number, query in enumerate(ask.queries):
-            found = yield from best_by_words(
-                store["fts_number"],
-                query,
-                limit=_CANDIDATES,
-                store_id=store["id"],
-                files=files,
-            )
+            found: dict[int, float] = {}
+            if ask.text_weight or not near:
+                found = yield from best_by_words(
+                    store["fts_number"],
+                    query,
+                    limit=_CANDIDATES,
+                    store_id=store["id"],
+                    files=files,
+                )
             if near:
                 found = _fused(found, near[number], ask)
             for id, score in found.items():
@@ -203,13 +205,3 @@ def _fused(words: dict[int, float], near: Cosines, ask: Ask) -> dict[int, float]
         / whole
         for id in words.keys() | near.best(_CANDIDATES).keys()
     }
-
-
-def _matching(filter: Mapping[str, Any]) -> Statement:
-    """Return the statement that finds the files of a store for which a filter holds."""
-    return Statement(
-        select(vector_store_files.c.file_id).where(
-            vector_store_files.c.vector_store_id == param("store_id"),
-            holds(filter, vector_store_files.c.attributes),
-        )
-    )

@@ -31,13 +31,25 @@ _UNSPACED = re.compile(
     "]+"
 )
 
+# Signs between words: SQLite knows an older Unicode and takes newer ones for letters.
+_SIGNS = re.compile(
+    "["
+    "\u2010-\u206f\u20a0-\u20cf\u2190-\u245f\u2500-\u2775\u2794-\u2bff\u2e30-\u2e5f"
+    "\U0001f000-\U0001fbef"  # pictures
+    "\U00040000-\U0010ffff"  # private use, or nothing yet
+    "]+"
+)
+# All of these are up here: most texts have next to nothing of it, and are soon done.
+_UPPER = re.compile("[\u0e00-\U0010ffff]+")
+
 
 def indexed(text: str) -> str:
     """Return what the full-text index is given of a text.
 
     Runs without spaces become overlapping pairs of characters.
     """
-    return _UNSPACED.sub(_pairs, unicodedata.normalize("NFKC", storable(text)))
+    plain = unicodedata.normalize("NFKC", storable(text))
+    return plain if plain.isascii() else _UPPER.sub(_separated, plain)
 
 
 def query_terms(query: str) -> list[str]:
@@ -47,7 +59,7 @@ def query_terms(query: str) -> list[str]:
     """
     terms: dict[str, None] = {}
     for word in telling_words(query):
-        for term in _UNSPACED.sub(_pairs, word).split():
+        for term in indexed(word).split():
             # Of a longer run only pairs are in the index: look for those it begins.
             begins = len(term) == 1 and _UNSPACED.fullmatch(term)
             terms[f'"{term}"*' if begins else f'"{term}"'] = None
@@ -56,8 +68,7 @@ def query_terms(query: str) -> list[str]:
 
 def telling_words(query: str) -> list[str]:
     """Return the words of a query without stop words; with them if it has no other."""
-    text = unicodedata.normalize("NFKC", storable(query[:_MOST_QUERY_CHARS]))
-    words = _words(text)
+    words = _words(unicodedata.normalize("NFKC", query[:_MOST_QUERY_CHARS]))
     return [word for word in words if word.lower() not in STOP_WORDS] or words
 
 
@@ -69,6 +80,10 @@ def _words(text: str) -> list[str]:
 def _is_of_word(character: str) -> bool:
     category = unicodedata.category(character)
     return category[0] in "LNM" or category == "Co"
+
+
+def _separated(run: re.Match[str]) -> str:
+    return _UNSPACED.sub(_pairs, _SIGNS.sub(" ", run[0]))
 
 
 def _pairs(run: re.Match[str]) -> str:

@@ -119,6 +119,14 @@ class Blobs:
         except OSError as error:
             raise _unreadable(name, error) from error
 
+    def path(self, name: str) -> Path:
+        """Return where a blob lies, for a process that reads it; it may be missing.
+
+        Raises:
+            StorageError: It is missing.
+        """
+        return self._path(name)
+
     async def delete(self, names: Iterable[str]) -> None:
         """Delete blobs; what cannot be deleted now is left to the doctor."""
         if self._folder is None:

@@ -296,6 +296,8 @@ files = Table(
     Index("ix_files_id", "id", unique=True),
     Index("ix_files_tenant_seq", "tenant", "seq"),
     Index("ix_files_tenant_purpose_seq", "tenant", "purpose", "seq"),
+    # Finds files of equal content: one of them is read, the others copied.
+    Index("ix_files_sha256", "sha256"),
     Index(
         "ix_files_expires_at",
         "expires_at",
@@ -378,6 +380,9 @@ vector_stores = Table(
     sqlite_autoincrement=True,
 )
 
+TO_INDEX = text("status = 'in_progress'")
+"""A file in a vector store that is being indexed, or waits for it."""
+
 vector_store_files = Table(
     "vector_store_files",
     metadata,
@@ -392,9 +397,16 @@ vector_store_files = Table(
     Column("attributes", Text, nullable=False),
     Column("chunking_strategy", Text, nullable=False),
     Column("usage_bytes", Integer, nullable=False),
-    # Who indexes it, as with runs.
+    # Who indexes it, as with runs; each claim has a name of its own, `worker`.
     Column("attempt", Integer, nullable=False),
     Column("lease_until", Float),
+    Column("worker", Text),
+    Index(
+        "ix_vector_store_files_to_index",
+        "seq",
+        sqlite_where=TO_INDEX,
+        postgresql_where=TO_INDEX,
+    ),
     Index(
         "ix_vector_store_files_file",
         "vector_store_id",
@@ -460,7 +472,7 @@ chunk_vectors = Table(
     "chunk_vectors",
     metadata,
     Column("chunk_id", Integer, primary_key=True),
-    # Of length 1, as little-endian half floats.
+    # Of length 1, as little-endian integers of 16 bits; see `retrieval.vectors`.
     Column("vector", LargeBinary, nullable=False),
 )
 

@@ -15,6 +15,7 @@ from langchain_assistants.engine.diagnosis import Diagnosis, Finding
 from langchain_assistants.engine.doctor import examine
 from langchain_assistants.engine.location import IN_MEMORY, database_url, sqlite_path
 from langchain_assistants.errors import ConfigurationError
+from langchain_assistants.interpreters.choice import find_provider
 from langchain_assistants.terminal.transcript import printable
 
 _STYLES = {"ok": "green", "notice": "yellow", "problem": "bold red"}
@@ -42,7 +43,18 @@ def doctor(
         raise ConfigurationError(
             "A database in memory is seen by its own process only; use engine.doctor()."
         )
-    diagnosis = asyncio.run(examine(path, settings, time.time(), repair=repair))
+    interpreter = find_provider("local")
+    assert interpreter is not None  # it is ours
+
+    async def diagnosed() -> Diagnosis:
+        try:
+            return await examine(
+                path, settings, time.time(), repair=repair, interpreter=interpreter
+            )
+        finally:
+            await interpreter.aclose()
+
+    diagnosis = asyncio.run(diagnosed())
     if as_json:
         print(json.dumps(diagnosis.to_dict(), indent=2))
     else:

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
         E2BCodeInterpreterTool,
         E2BDataAnalysisTool,
     )
+    from langchain_assistants.tools.file_search import FileSearchTool
     from langchain_assistants.tools.web_search import WebSearchTool
 
 _HOMES = {
     "CodeInterpreterTool": "code_interpreter",
     "E2BCodeInterpreterTool": "e2b",
     "E2BDataAnalysisTool": "e2b",
+    "FileSearchTool": "file_search",
     "WebSearchTool": "web_search",
 }
 
@@ -24,6 +26,7 @@ __all__ = [
     "CodeInterpreterTool",
     "E2BCodeInterpreterTool",
     "E2BDataAnalysisTool",
+    "FileSearchTool",
     "WebSearchTool",
 ]
 

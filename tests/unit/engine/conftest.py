@@ -1,12 +1,13 @@
-"""Calls resources both ways: the sync method, or its async twin on a new loop."""
+"""Calls resources both ways, the sync method or its async twin; a gate for files."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
+from tests.ingesting import Gate
 
 _NAMED_OTHERWISE = {"wait": "await_"}
 
@@ -38,3 +39,11 @@ def do(request: pytest.FixtureRequest) -> Do:
     """Call methods synchronously, then all over again asynchronously."""
     call: Do = request.param
     return call
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """A closed gate in front of the reader of files; it opens after the test."""
+    gate = Gate(monkeypatch)
+    yield gate
+    gate.open.set()

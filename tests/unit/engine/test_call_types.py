@@ -13,6 +13,7 @@ from langchain_assistants.engine.call_types import (
     CodeStream,
     answer,
     for_model,
+    found,
     is_open,
     new_call,
 )
@@ -67,9 +68,11 @@ def test_a_hosted_call_that_failed_shows_why() -> None:
     assert for_model(search) == ("file_search", '{"query": "x"}', "")
 
 
-def test_found_texts_are_shown_with_their_markers() -> None:
+def test_found_texts_are_shown_once_and_later_only_named() -> None:
     search = new_call("file_search", "call_1", "file_search", "", {"query": "cats"})
-    found = {"file_id": "file-1", "file_name": "cats.md", "score": 0.5}
+    result = {"file_id": "file-1", "file_name": "cats.md", "score": 0.5}
     content = [{"type": "text", "text": "Cats purr."}]
-    answer(search, {"results": [{**found, "content": content, "marker": "0:0"}]})
-    assert for_model(search)[2] == "【0:0†cats.md】\nCats purr."
+    results = [{**result, "content": content, "marker": "0:0"}]
+    answer(search, {"results": results})
+    assert found(results) == "【0:0†cats.md】\nCats purr."
+    assert for_model(search)[2] == "【0:0†cats.md】"

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import Clock, EngineFactory
 from tests.conversations import Gate, assistant_with, calls, thread_with
 from tests.conversations import wait as wait_for
+from tests.sandbox import Sandboxes
 from tests.stored import broken_invariants, everything, path_of, rows
 from tests.unit.engine.conftest import Do
 from tests.unit.storage.test_migrations import upgrade
@@ -403,3 +404,17 @@ def test_the_doctor_stays_off_the_threads_of_the_engine(
     engine.doctor()
     assert not seen[0].startswith("langchain-assistants")
     assert os.path.exists(path_of(engine))
+
+
+def test_an_interpreter_is_tried(engine_factory: EngineFactory) -> None:
+    sandboxes = Sandboxes()
+    engine = engine_factory([], interpreter=sandboxes)
+
+    def found() -> Finding:
+        findings = engine.doctor().findings
+        return next(one for one in findings if one.subject == "interpreter")
+
+    assert found().level == "ok"
+    sandboxes.problems.append("The jail has a hole.")
+    assert found().level == "notice"
+    assert "'in-process' does not work here: The jail has a hole." in found().message

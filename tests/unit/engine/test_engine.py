@@ -85,17 +85,6 @@ def test_every_sync_method_has_an_async_twin_with_the_same_parameters(
         assert parallel.__doc__
 
 
-@pytest.mark.parametrize("option", ["embeddings", "interpreter", "retrieval"])
-def test_an_option_of_a_later_version_says_so(option: str, tmp_path: Path) -> None:
-    path = tmp_path / "app.db"
-    with pytest.raises(ConfigurationError) as error:
-        AssistantsEngine(f"sqlite:///{path}", **{option: "x"})
-    assert str(error.value).startswith(
-        f"AssistantsEngine({option}=...) is not available in this version of "
-    )
-    assert not path.exists()
-
-
 def test_a_part_of_a_later_version_says_so() -> None:
     for use in (
         lambda: AssistantRunnable(assistant_id="asst_x", client=object()),

@@ -14,7 +14,7 @@ from tests.dialogue import Dialogue, assert_paired, open_calls
 from tests.stored import broken_invariants, everything, rows, seed_messages
 from tests.unit.engine.conftest import Do
 
-from langchain_assistants import AssistantsEngine
+from langchain_assistants import AssistantsEngine, Settings
 from langchain_assistants.errors import InvalidRequestError, NotFoundError
 from langchain_assistants.testing import Reply, ScriptedChatModel
 
@@ -391,9 +391,9 @@ def test_a_key_that_is_taken_is_refused(engine_factory: EngineFactory, do: Do) -
 
 
 def test_forking_copies_any_number_of_messages_in_one_statement(
-    engine_factory: EngineFactory,
+    engine_factory: EngineFactory, no_heartbeat: Settings
 ) -> None:
-    engine = engine_factory()
+    engine = engine_factory(settings=no_heartbeat)
     small, large = thread_with(engine), thread_with(engine)
     seed_messages(engine, small.id, 10)
     seed_messages(engine, large.id, 10_000)

@@ -35,13 +35,14 @@ def test_a_new_message_shows_every_field(
 ) -> None:
     engine = engine_factory(clock=clock)
     thread = thread_with(engine)
+    file_id = engine.files.create(file=b"text", purpose="assistants").id
     made = do(
         engine.messages.create,
         thread.id,
         role="user",
         content="Hi",
         metadata={"a": "b"},
-        attachments=[{"file_id": "file-1", "tools": [{"type": "file_search"}]}],
+        attachments=[{"file_id": file_id, "tools": [{"type": "file_search"}]}],
     )
     shown = made.to_dict()
     tools = shown["attachments"][0].pop("tools")
@@ -59,7 +60,7 @@ def test_a_new_message_shows_every_field(
         "content": [{"type": "text", "text": {"value": "Hi", "annotations": []}}],
         "assistant_id": None,
         "run_id": None,
-        "attachments": [{"file_id": "file-1"}],
+        "attachments": [{"file_id": file_id}],
         "metadata": {"a": "b"},
     }
     assert made.id.startswith("msg_")

@@ -58,13 +58,16 @@ def test_a_vector_store_is_stored_and_shown_as_the_original_does(
         "name": "Manuals",
         "description": "What customers read.",
         "usage_bytes": 0,
-        "file_counts": NO_FILES | {"failed": 1, "total": 1},
-        "status": "completed",
+        "file_counts": NO_FILES | {"in_progress": 1, "total": 1},
+        "status": "in_progress",
         "expires_after": A_WEEK,
         "expires_at": int(clock()) + 7 * DAY,
         "last_active_at": int(clock()),
         "metadata": {"team": "support"},
     }
+    made = engine.vector_stores.wait(made.id)
+    assert made.status == "completed"
+    assert made.to_dict()["file_counts"] == NO_FILES | {"failed": 1, "total": 1}
     assert do(engine.vector_stores.retrieve, made.id) == made
     with engine_factory.reopen(clock=clock) as other:
         assert other.vector_stores.retrieve(made.id) == made
@@ -251,6 +254,8 @@ def test_stores_are_listed_newest_first_with_their_counts(
     engine = engine_factory()
     stores, files = engine.vector_stores, upload(engine, 2)
     ids = [stores.create(file_ids=files[:n]).id for n in (0, 2, 1)]
+    for store_id in ids:
+        stores.wait(store_id)
     listed = list(stores.list(limit=2))
     assert [store.id for store in listed] == ids[::-1]
     assert [store.file_counts.total for store in listed] == [1, 2, 0]
@@ -441,6 +446,7 @@ def test_a_store_that_nobody_uses_expires_for_good(
     engine._heartbeat.stop()
     stores = engine.vector_stores
     made = stores.create(expires_after=A_WEEK, file_ids=upload(engine))
+    stores.wait(made.id)
     clock.advance(7 * DAY - 1)
     assert stores.retrieve(made.id).status == "completed"
     clock.advance(1)
@@ -476,7 +482,8 @@ def test_the_status_and_the_counts_are_those_of_the_files(
 ) -> None:
     engine = engine_factory()
     made = engine.vector_stores.create(file_ids=upload(engine, 2))
-    changed(engine, status="in_progress", usage_bytes=3)
+    engine.vector_stores.wait(made.id)
+    changed(engine, status="in_progress", usage_bytes=3, lease_until=1e12)
     found = engine.vector_stores.retrieve(made.id)
     assert (found.status, found.usage_bytes) == ("in_progress", 6)
     assert found.file_counts.to_dict() == NO_FILES | {"in_progress": 2, "total": 2}
@@ -489,6 +496,7 @@ def test_one_tenant_never_sees_the_stores_of_another(
     [file_id] = upload(engine)
     made = engine.vector_stores.create(file_ids=[file_id])
     batch = engine.vector_stores.file_batches.create(made.id, file_ids=[file_id])
+    engine.vector_stores.wait(made.id)
     other = VectorStores(engine._workplace, tenant="other")
     assert list(other.list()) == []
     before = everything(engine)
@@ -563,7 +571,7 @@ def test_a_thread_makes_its_vector_store(
     assert do(engine.threads.retrieve, made.id).to_dict()["tool_resources"] == {
         "file_search": {"vector_store_ids": [store_id]}
     }
-    store = engine.vector_stores.retrieve(store_id)
+    store = engine.vector_stores.wait(store_id)
     assert store.metadata == {"of": "thread"}
     assert store.file_counts.total == 2
     assert store.expires_at == int(clock()) + 7 * DAY

@@ -1,0 +1,103 @@
+"""HTML: its text in the order of the source, without scripts and styles."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from langchain_assistants.retrieval.documents import DocumentWriter, ParsedDocument
+from langchain_assistants.retrieval.readers.plain_text import decode, read_bytes
+
+_HIDDEN = frozenset({"script", "style", "template", "noscript", "svg"})
+_BLOCKS = re.compile(
+    "address|article|aside|blockquote|body|br|caption|dd|details|div|dl|dt|fieldset|"
+    "figcaption|figure|footer|form|head|header|hr|html|legend|li|main|nav|ol|option|"
+    "pre|section|summary|tbody|tfoot|thead|tr|ul"
+)
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "p", "table", "title"})
+_CELLS = frozenset({"td", "th"})
+_SPACE = re.compile(r"\s+")
+_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w.:-]{1,40})", re.I)
+_HEAD_BYTES = 1024
+
+
+def read(path: Path) -> ParsedDocument:
+    """Read an HTML file.
+
+    Raises:
+        RefusedFile: It is no text, or too long.
+    """
+    data = read_bytes(path)
+    declared = _CHARSET.search(data[:_HEAD_BYTES])
+    charset = None if declared is None else declared[1].decode("ascii")
+    source = decode(data, charset)
+    page = _Page()
+    page.feed(source)
+    page.close()
+    return page.document()
+
+
+class _Page(HTMLParser):
+    """Collects the text of a page; it counts tags, so depth costs nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._writer = DocumentWriter()
+        self._hidden = 0
+        self._preformatted = 0
+        # What separates the text so far from the text to come.
+        self._gap = ""
+        self._empty = True
+
+    def document(self) -> ParsedDocument:
+        """Return the text."""
+        return self._writer.document()
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in _HIDDEN:
+            self._hidden += 1
+        elif tag == "pre":
+            self._preformatted += 1
+        self._separate(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _HIDDEN:
+            self._hidden = max(0, self._hidden - 1)
+        elif tag == "pre":
+            self._preformatted = max(0, self._preformatted - 1)
+        self._separate(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self._separate(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self._hidden:
+            return
+        if not self._preformatted:
+            stripped = data.strip()
+            if not stripped:
+                self._gap = self._gap or " "
+                return
+            if data[0].isspace():
+                self._gap = self._gap or " "
+            ends_in_space = data[-1].isspace()
+            data = _SPACE.sub(" ", stripped)
+        else:
+            ends_in_space = False
+        self._write(data)
+        self._gap = " " if ends_in_space else ""
+
+    def _write(self, text: str) -> None:
+        if not self._empty:
+            self._writer.write(self._gap)
+        self._writer.write(text)
+        self._empty = False
+
+    def _separate(self, tag: str) -> None:
+        if tag in _HEADINGS:
+            self._gap = "\n\n"
+        elif _BLOCKS.fullmatch(tag):
+            self._gap = self._gap if "\n" in self._gap else "\n"
+        elif tag in _CELLS:
+            self._gap = self._gap if "\n" in self._gap else "\t"
