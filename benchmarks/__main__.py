@@ -16,7 +16,7 @@ from benchmarks import (
     first_token,
     graph,
     growth,
-    interpreter,
+    ingestion,
     lcel,
     startup,
     tools,
@@ -36,7 +36,7 @@ BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "durability": durability.rows,
     "startup": startup.rows,
     "first_token": first_token.rows,
-    "interpreter": interpreter.rows,
+    "ingestion": ingestion.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 README = Path(__file__).parents[1] / "README.md"

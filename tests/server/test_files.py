@@ -122,20 +122,25 @@ def test_a_vector_store_lives_through_all_of_its_operations(
     assert stores.update(store.id, name="Suns").name == "Suns"
     assert [found.id for found in stores.list()] == [store.id]
     file = stores.files.upload_and_poll(
-        vector_store_id=store.id, file=("a.txt", TEXT), attributes={"year": 2026}
+        vector_store_id=store.id,
+        file=("a.txt", TEXT),
+        attributes={"year": 2026},
+        poll_interval_ms=10,
     )
-    assert file.status == "failed"  # nothing is indexed yet, and nobody waits for it
-    assert file.last_error is not None
-    assert file.last_error.code == "unsupported_file"
+    assert file.status == "completed"
+    assert file.last_error is None
+    assert file.usage_bytes == len(TEXT)
     assert stores.files.retrieve(file.id, vector_store_id=store.id) == file
     changed = stores.files.update(
         file.id, vector_store_id=store.id, attributes={"year": 2027}
     )
     assert changed.attributes == {"year": 2027}
-    assert [f.id for f in stores.files.list(store.id, filter="failed")] == [file.id]
-    assert list(stores.files.list(store.id, filter="completed")) == []
-    assert list(stores.files.content(file.id, vector_store_id=store.id)) == []
-    assert list(stores.search(store.id, query="How far is Neptune?")) == []
+    assert [f.id for f in stores.files.list(store.id, filter="completed")] == [file.id]
+    assert list(stores.files.list(store.id, filter="failed")) == []
+    [content] = stores.files.content(file.id, vector_store_id=store.id)
+    assert content.text == TEXT.decode()
+    [result] = stores.search(store.id, query="How far is Neptune?")
+    assert (result.file_id, result.attributes) == (file.id, {"year": 2027})
     assert stores.files.delete(file.id, vector_store_id=store.id).deleted is True
     assert client.files.retrieve(file.id).id == file.id
     assert stores.delete(store.id).object == "vector_store.deleted"
@@ -152,9 +157,9 @@ def test_files_are_attached_in_a_batch(
     stores = client.vector_stores
     store = stores.create()
     batch = stores.file_batches.upload_and_poll(
-        store.id, files=[("a.txt", TEXT), ("b.txt", TEXT)]
+        store.id, files=[("a.txt", TEXT), ("b.txt", TEXT)], poll_interval_ms=10
     )
-    assert batch.file_counts.in_progress == 0
+    assert batch.file_counts.completed == 2
     assert batch.file_counts.total == 2
     listed = stores.file_batches.list_files(batch.id, vector_store_id=store.id)
     assert len(list(listed)) == 2

@@ -182,10 +182,17 @@ class Ingester:
             if outside is not None:
                 await self._put_outside(outside, file, chunks)
             await database.write(complete_file(file, chunks))
-        except StorageError:
+        except (RefusedFile, StorageError):
             raise
         except AssistantsError as error:
             raise RefusedFile("server_error", str(error)) from error
+        except Exception as error:  # the files behind it must not wait for ever
+            logger.error("file_index_crashed", extra={"file_id": file.file_id})
+            logger.debug("file_index_crashed_by", exc_info=error)
+            raise RefusedFile(
+                "server_error",
+                f"Indexing the file failed ({type(error).__name__}). See the log.",
+            ) from error
 
     async def _read(self, file: ClaimedFile) -> ChunkedDocument:
         """Read a file in a process; when the wait is cancelled, so is that."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import platform
-import signal
 import struct
 import sys
 import time
@@ -18,7 +17,7 @@ MEMORY_BYTES = 2**30
 CPU_SECONDS = 60
 
 # Of Linux: prctl(2), seccomp(2), bpf(4); numbers of system calls by architecture.
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
+_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
 _FILTER = 2
 _SYSTEM_CALLS = {
     # Its number for the filter, then those of socket, execve, execveat.
@@ -34,9 +33,7 @@ def confine() -> None:
     """Give up, for good, what reading a file does not need."""
     _limit()
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        _refuse_network(libc)
+        _refuse_network()
 
 
 def _limit() -> None:
@@ -66,7 +63,7 @@ def renew_cpu_time() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS, hard))
 
 
-def _refuse_network(libc: ctypes.CDLL) -> None:
+def _refuse_network() -> None:
     """Refuse new sockets and programs, with a filter of system calls.
 
     It needs no privilege; where the system has none the process goes on without.
@@ -86,5 +83,6 @@ def _refuse_network(libc: ctypes.CDLL) -> None:
     buffer = ctypes.create_string_buffer(code, len(code))
     # struct sock_fprog: how many lines, and where they are.
     loaded = struct.pack("@HP", len(program), ctypes.addressof(buffer))
+    libc = ctypes.CDLL(None)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         libc.prctl(_PR_SET_SECCOMP, _FILTER, loaded, 0, 0)

@@ -199,7 +199,8 @@ STRAYS = {
     "upload_parts": "INSERT INTO upload_parts VALUES ('upload_none', 'part_x', 1, 0)",
     "vector_store_files": (
         "INSERT INTO vector_store_files VALUES "
-        "(1, 'vs_none', 'file-none', NULL, 1, 'failed', NULL, '{}', '{}', 0, 0, NULL)"
+        "(1, 'vs_none', 'file-none', NULL, 1, 'failed', NULL, '{}', '{}', 0, 0, "
+        "NULL, NULL)"
     ),
     "vector_store_file_batches": (
         "INSERT INTO vector_store_file_batches VALUES ('vsfb_x', 'vs_none', 1, 0)"
