@@ -26,6 +26,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 _VARYING = {
     r"\b(asst|thread|msg|run|step|call)_[A-Za-z0-9]{24}\b": r"\1_…",
     r"\bfile-[A-Za-z0-9]{24}\b": "file-…",
+    r"\bvs_[A-Za-z0-9]{24}\b": "vs_…",
     r"\b(\w+_at)=\d{10}\b": r"\1=…",
     r"\bat 0x[0-9a-f]+\b": "at 0x…",
     r"[~^]{2,}": "^^",  # Pythons mark a line's fault in different ways

@@ -196,6 +196,25 @@ def test_citations_links_and_attachments_name_their_files() -> None:
     assert folder.opened == set()
 
 
+def test_a_search_shows_its_query_and_the_pages() -> None:
+    found = {"file_id": "file-1", "file_name": "a.pdf", "score": 0.5, "page": 3}
+    search = {"query": "<b>returns", "results": [found]}
+    call = {"id": "call_1", "type": "file_search", "file_search": search}
+    details = {"type": "tool_calls", "tool_calls": [call]}
+    text = shown(RunStep(**step().to_dict() | {"step_details": details})).text
+    assert 'file_search(query="<b>returns")' in text
+    assert "0.50  a.pdf p. 3 file-1" in text
+
+
+def test_a_long_passage_is_cut() -> None:
+    place = {"text": "【0:1†source】", "start_index": 0, "end_index": 12}
+    cited = {"file_id": "file-1", "quote": "x" * 400}
+    notes = [{"type": "file_citation", **place, "file_citation": cited}]
+    text = {"value": "【0:1†source】", "annotations": notes}
+    page = shown(message(content=[{"type": "text", "text": text}]))
+    assert f"“{'x' * 300}…”" in page.text
+
+
 def test_a_message_without_files_reads_none() -> None:
     folder = Folder()
     folder.asked = {"nothing"}

@@ -143,7 +143,9 @@ def _footnote(number: int, note: Annotation, files: Files) -> Element:
     if isinstance(note, FileCitation):
         cited = note.file_citation
         shown += [] if cited.page is None else [f" p. {cited.page}"]
-        shown += [f" “{cited.quote[:_LONGEST_QUOTE]}”"] if cited.quote else []
+        quote = (cited.quote or "").strip()
+        more = "…" if len(quote) > _LONGEST_QUOTE else ""
+        shown += [f" “{quote[:_LONGEST_QUOTE]}{more}”"] if quote else []
     return element("div", "", *shown)
 
 

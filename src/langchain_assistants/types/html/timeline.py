@@ -197,9 +197,11 @@ def _call(call: ToolCall, status: str, files: Files) -> Element:
                 else:
                     shown.append(stored_picture(output.image.file_id, files))
         case FileSearchCall(file_search=search):
-            shown = [element("code", "", element("span", "name", "file_search"))]
+            query = "" if search.query is None else _json({"query": search.query})
+            shown = [*signature("file_search", query)]
             for result in search.results or ():
-                line = f"{result.score:.2f}  {result.file_name} "
+                page = "" if result.page is None else f"p. {result.page} "
+                line = f"{result.score:.2f}  {result.file_name} {page}"
                 shown.append(element("div", "", line, _faint(result.file_id)))
                 shown += [_output("Text", found.text) for found in result.content or ()]
     return element("div", "call", *shown)
