@@ -5,13 +5,37 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from contextlib import suppress
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HOME = "/mnt/data"
 TIMED_OUT = 124
+
+
+def start(program: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a program; asyncio's own way may hang when it is cancelled meanwhile."""
+    return subprocess.Popen(
+        program,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        **options,
+    )
+
+
+async def output_of(process: subprocess.Popen[bytes]) -> str:
+    """Await the end of a process; kill it with all it started if nobody waits."""
+    reading = asyncio.create_task(asyncio.to_thread(process.communicate))
+    try:
+        await asyncio.shield(reading)
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        output, _ = await reading
+    return output.decode(errors="replace")
 
 
 @dataclass
@@ -38,33 +62,28 @@ class ShellSandbox:
 
     id: str
     folder: Path
-    commands: list[str] = field(default_factory=list)
     ended: bool = False
+    awaited: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    def executes(self, part: str) -> asyncio.Event:
+        """Return what is set by a command with a part."""
+        return self.awaited.setdefault(part, asyncio.Event())
 
     async def aexecute(self, command: str, *, timeout: int | None = None) -> Executed:
         """Execute a command, or refuse when it has ended."""
         if self.ended:
             raise ConnectionError("the sandbox is gone")
-        self.commands.append(command)
-        process = await asyncio.create_subprocess_exec(
-            *("sh", "-c", command.replace(HOME, str(self.folder))),
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"]},
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            start_new_session=True,
-        )
+        program = ["sh", "-c", command.replace(HOME, str(self.folder))]
+        process = start(program, cwd=self.folder, env={"PATH": os.environ["PATH"]})
+        for part, event in self.awaited.items():
+            if part in command:
+                event.set()
         try:
             async with asyncio.timeout(timeout):
-                output, _ = await process.communicate()
+                output = await output_of(process)
         except TimeoutError:
             return Executed("timed out", TIMED_OUT)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        return Executed(output.decode(errors="replace"), process.returncode)
+        return Executed(output, process.returncode)
 
     async def aupload_files(self, files: list[tuple[str, bytes]]) -> list[Transferred]:
         """Write files."""

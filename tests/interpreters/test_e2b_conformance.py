@@ -8,8 +8,7 @@ import pytest
 
 from langchain_assistants.interpreters import e2b
 from langchain_assistants.interpreters.e2b import E2BInterpreter
-from langchain_assistants.testing import E2BEmulator
-from langchain_assistants.testing.interpreter_conformance import InterpreterConformance
+from langchain_assistants.testing import E2BEmulator, InterpreterConformance
 
 
 class TestE2B(InterpreterConformance):

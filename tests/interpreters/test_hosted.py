@@ -15,7 +15,12 @@ from langchain_assistants.interpreters.base import InterpreterProvider
 from langchain_assistants.interpreters.e2b import E2BInterpreter
 from langchain_assistants.interpreters.sandbox_backend import SandboxBackendInterpreter
 from langchain_assistants.interpreters.unsafe_local import UnsafeLocalInterpreter
-from langchain_assistants.testing import E2BEmulator, Reply, call
+from langchain_assistants.testing import (
+    E2BEmulator,
+    Reply,
+    ScriptedChatModel,
+    call,
+)
 from langchain_assistants.testing.interpreter_conformance import PNG
 
 LINK = "sandbox:/mnt/data/clean.csv"
@@ -58,8 +63,8 @@ def test_a_run_repairs_its_code_and_hands_over_a_file_and_a_picture(
     steps = [
         Reply(tool_calls=[call("code_interpreter", {"code": code})]) for code in codes
     ]
-    engine = engine_factory([*steps, f"Done: {LINK}"], interpreter=provider)
-    with engine:
+    model = ScriptedChatModel([*steps, f"Done: {LINK}"])
+    with engine_factory(model, interpreter=provider) as engine:
         file = engine.files.create(file=("sales.csv", b"a,b"), purpose="assistants")
         assistant = engine.assistants.create(
             model="scripted",
@@ -81,3 +86,6 @@ def test_a_run_repairs_its_code_and_hands_over_a_file_and_a_picture(
         assert engine.files.content(picture.image_file.file_id) == PNG
         (link,) = text.text.annotations
         assert engine.files.content(link.file_path.file_id) == b"A,B"
+        told = model.calls[-1].messages[-1].text
+        forgets = isinstance(provider, SandboxBackendInterpreter)
+        assert ("begins without these variables" in told) == forgets

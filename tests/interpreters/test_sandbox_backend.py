@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -12,13 +13,15 @@ from tests.interpreters.shell_sandbox import Shells, ShellSandbox
 from langchain_assistants.errors import InterpreterError
 from langchain_assistants.interpreters import sandbox_backend
 from langchain_assistants.interpreters.sandbox_backend import SandboxBackendInterpreter
-from langchain_assistants.testing.interpreter_conformance import InterpreterConformance
+from langchain_assistants.testing import InterpreterConformance
 
 PYTHON = os.path.realpath(sys.executable)  # not the environment's, which starts slowly
 
 
 class TestSandboxBackend(InterpreterConformance):
     """A provider over a shell."""
+
+    streams = False
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -136,3 +139,30 @@ async def test_a_flood_of_pictures_is_stopped(
     code = "while True: display('x' * 900)"
     result = await interpreter.session().run(code, timeout=30)
     assert result.stopped == "output_limit"
+
+
+async def test_a_call_that_is_cancelled_stops_its_process(
+    interpreter: SandboxBackendInterpreter, shells: Shells
+) -> None:
+    session = interpreter.session()
+    id = await session.start()
+    sandbox = shells.sandboxes[id]
+    endless = asyncio.create_task(session.run("while True: pass", timeout=600))
+    await sandbox.executes("single_run").wait()
+    endless.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await endless
+    (stop,) = (sandbox.folder / ".interpreter").glob("*.stop")
+    assert (await session.run("print(1)", timeout=30)).stdout == "1\n"
+    await session.remove("nothing")
+    assert not stop.exists()
+
+
+async def test_a_sandbox_that_cannot_be_ended_is_an_error(shells: Shells) -> None:
+    def fail(sandbox: ShellSandbox) -> None:
+        raise ConnectionError
+
+    interpreter = SandboxBackendInterpreter(shells.open, close=fail, python=PYTHON)
+    await interpreter.session().start()
+    with pytest.raises(InterpreterError, match="could not be used"):
+        await interpreter.aclose()

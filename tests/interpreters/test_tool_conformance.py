@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 
 import pytest
 from langchain_core.tools import tool
+from tests.interpreters.shell_sandbox import output_of, start
 
 from langchain_assistants.interpreters.tool import ToolInterpreter
-from langchain_assistants.testing.interpreter_conformance import CodeConformance
+from langchain_assistants.testing import CodeConformance
 
 
 @tool
 async def python(code: str) -> str:
     """Execute Python in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-X", "utf8", "-c", code),
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=STDOUT,
-    )
-    try:
-        output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return output.decode(errors="replace")
+    return await output_of(start([sys.executable, "-I", "-X", "utf8", "-c", code]))
 
 
 class TestTool(CodeConformance):
     """A tool that keeps no state."""
+
+    streams = False
 
     @pytest.fixture(scope="class")
     @classmethod

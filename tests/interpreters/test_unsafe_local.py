@@ -14,7 +14,7 @@ import pytest
 
 from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.interpreters.unsafe_local import UnsafeLocalInterpreter
-from langchain_assistants.testing.interpreter_conformance import InterpreterConformance
+from langchain_assistants.testing import InterpreterConformance
 
 
 class TestUnsafeLocal(InterpreterConformance):

@@ -55,6 +55,9 @@ _STATE_LOST = (
     "The sandbox was started anew before this: variables of earlier calls are lost "
     "(state_lost), the files are there again."
 )
+_STATELESS = (
+    "This sandbox keeps files only: the next call begins without these variables."
+)
 _MODEL_CHARACTERS = 16_000
 
 
@@ -136,7 +139,10 @@ class _OpenedInterpreter:
             outcome["files"] = [
                 {"path": made.path, "file_id": made.file_id} for made in executed.made
             ]
-        return HostedResult(_content(executed, shown.outputs), outcome)
+        content = _content(executed, shown.outputs)
+        if not interpreter.session.stateful:
+            content = f"{content}\n{_STATELESS}"
+        return HostedResult(content, outcome)
 
 
 class _Outputs:

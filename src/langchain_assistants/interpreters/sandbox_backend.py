@@ -32,12 +32,14 @@ from langchain_assistants.interpreters.output import CallbackFailed, Output
 from langchain_assistants.interpreters.single_run import GRACE_SECONDS
 from langchain_assistants.interpreters.turns import Turns
 
+G = TypeVar("G")
 T = TypeVar("T")
 
 EVENT_BYTES = 32_000_000
 """What one execution may tell, pictures included."""
 
 _TOOLS = ".interpreter"
+_SUFFIXES = ("json", "events", "stop")
 _SLACK_SECONDS = 10
 _TRANSFER_SECONDS = 120
 # Names may hold anything but NUL, and what a command prints may be cut.
@@ -233,6 +235,7 @@ class SandboxBackendSession:
                 raise
             finally:
                 self._stop = None
+                self._litter += [f"{name}.{suffix}" for suffix in _SUFFIXES]
             output = Output(on_event)
             try:
                 for event in map(output_event, events):
@@ -282,15 +285,15 @@ class SandboxBackendSession:
             return
         if self._end is not None:
             if sandbox is None:
-                sandbox = await self._asking(_awaited(self._open(self.id)))
-            await self._asking(_awaited(self._end(sandbox)))
+                sandbox = await self._asking(_called(self._open, self.id))
+            await self._asking(_called(self._end, sandbox))
         self.id, self._files_lost = None, True
         self._held.discard(self)
 
     async def _opened(self) -> SandboxBackend:
         async with self._starts.turn():
             if self._sandbox is None:
-                sandbox = await self._asking(_awaited(self._open(self.id)))
+                sandbox = await self._asking(_called(self._open, self.id))
                 await self._prepare(sandbox)
                 if self.id not in (None, sandbox.id):
                     self._files_lost = True
@@ -312,7 +315,7 @@ class SandboxBackendSession:
         """Execute code; return the worker's events, the last being our own `end`."""
         asked = {"code": code, "timeout": timeout, "limit": EVENT_BYTES}
         await self._write(sandbox, [(f"{name}.json", json.dumps(asked).encode())])
-        files = [f"{name}.{suffix}" for suffix in ("json", "events", "stop")]
+        files = [f"{name}.{suffix}" for suffix in _SUFFIXES]
         program = [f"{self._tools}/single_run.py", f"{self._tools}/inside", *files]
         await self._command(
             sandbox,
@@ -320,7 +323,6 @@ class SandboxBackendSession:
             timeout=timeout + GRACE_SECONDS,
         )
         told = await self._read(sandbox, files[1])
-        self._litter += files
         events = [_parsed(line) for line in told.splitlines()]
         if not events or events[-1].get("type") != "end":
             raise InterpreterError(
@@ -384,8 +386,15 @@ class SandboxBackendSession:
         return path if path.startswith("/") else f"{self.home}/{path}"
 
 
-async def _awaited(given: T | Awaitable[T]) -> T:
-    return await given if inspect.isawaitable(given) else given
+async def _called(act: Callable[[G], T | Awaitable[T]], given: G) -> T:
+    """Call a function that is async, or plain and perhaps slow."""
+
+    def call() -> T | Awaitable[T]:
+        return act(given)
+
+    is_async = inspect.iscoroutinefunction(act)
+    answer = call() if is_async else await asyncio.to_thread(call)
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

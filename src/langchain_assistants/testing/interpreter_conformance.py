@@ -67,10 +67,12 @@ class CodeConformance:
     Attributes:
         timeout: Seconds that no code here needs.
         deadline: Seconds after which endless code is stopped.
+        streams: Whether output is told while the code still executes.
     """
 
     timeout = 60.0
     deadline = 0.5
+    streams = True
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -97,6 +99,23 @@ class CodeConformance:
         result = await self.run(session, code)
         assert result.error is None
         return result.stdout.strip()
+
+    async def begun(
+        self, session: InterpreterSession, code: str
+    ) -> asyncio.Task[ExecutionResult]:
+        """Have code executed that prints; return when it has, if that is told."""
+        printed = asyncio.Event()
+
+        async def listen(event: OutputEvent) -> None:
+            printed.set()
+
+        task = asyncio.create_task(
+            session.run(code, timeout=self.timeout, on_event=listen)
+        )
+        task.add_done_callback(lambda _: printed.set())
+        if self.streams:
+            await printed.wait()
+        return task
 
     async def lives(self, session: InterpreterSession) -> bool:
         """Whether code can be executed after the session may have been lost."""
@@ -198,8 +217,10 @@ class CodeConformance:
     ) -> None:
         """Without code that executes it does nothing."""
         await session.interrupt()
-        task = asyncio.create_task(session.run(ENDLESS, timeout=self.timeout))
-        while not task.done():
+        task = await self.begun(session, ENDLESS)
+        if self.streams:
+            await session.interrupt()
+        while not (self.streams or task.done()):  # nobody knows when it begins
             await session.interrupt()
             await asyncio.sleep(0)
         assert (await task).stopped == "interrupt"
@@ -210,7 +231,7 @@ class CodeConformance:
         self, session: InterpreterSession
     ) -> None:
         """The next one does not wait for it, and another waiting one is dropped."""
-        task = asyncio.create_task(session.run(ENDLESS, timeout=self.timeout))
+        task = await self.begun(session, ENDLESS)
         waiting = asyncio.create_task(session.run("print(2)", timeout=self.timeout))
         await asyncio.sleep(0)
         waiting.cancel()

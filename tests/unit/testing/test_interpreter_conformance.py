@@ -12,7 +12,7 @@ import pytest
 from langchain_core.tools import BaseTool, StructuredTool
 
 from langchain_assistants.interpreters.tool import ToolInterpreter, ToolSession
-from langchain_assistants.testing.interpreter_conformance import CodeConformance
+from langchain_assistants.testing import CodeConformance
 
 SUITE = CodeConformance()
 

@@ -65,7 +65,7 @@ class LocalInterpreter:
         self._choosing = Turns()
 
     def __repr__(self) -> str:
-        return f"LocalInterpreter(jail={self.jail or self._wanted!r})"
+        return f"{type(self).__name__}(jail={self.jail or self._wanted!r})"
 
     @property
     def jail(self) -> JailName | None:
