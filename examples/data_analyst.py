@@ -4,11 +4,13 @@ The hosted `code_interpreter`, as on OpenAI's servers: the model writes Python, 
 in a jail on this machine, and what comes of it (an exception too) is shown to the
 model, which goes on. The first attempt fails here, because the prices are no numbers.
 
-It needs Linux and `pip install "langchain-assistants[interpreter]"`; elsewhere put
-"e2b" for "local" below.
+It needs `pip install "langchain-assistants[interpreter]"` and Linux, with bubblewrap or
+a kernel that has Landlock. Where no jail works it says so and ends: code never runs
+without one. E2B's cloud works everywhere, docs/interpreters.md names more ways.
 
     python examples/data_analyst.py
     python examples/data_analyst.py --model openai:gpt-4o
+    E2B_API_KEY=... python examples/data_analyst.py --interpreter e2b
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ SCRIPT = [
 
 def main() -> None:
     """Ask about a CSV; print the code, its outputs, and what the answer holds."""
-    engine, model, scripted = open_engine(__doc__ or "", SCRIPT, interpreter="local")
+    engine, model, scripted = open_engine(__doc__ or "", SCRIPT, runs_code=True)
     with engine:
         analyst = AssistantRunnable.create_assistant(
             name="Data analyst",

@@ -1,8 +1,8 @@
 """Hosted tools: an assistant with `code_interpreter`, as on OpenAI's servers.
 
 An assistant that comes from there keeps its tools. The model writes Python, the engine
-executes it, and each execution is a step of the run with its input and outputs. Here
-it runs in a jail on this machine (Linux); "e2b" in place of "local" is E2B's cloud.
+executes it, and each execution is a step of the run with its input and outputs. It
+runs in a jail on this machine (Linux), or with `--interpreter e2b` in E2B's cloud.
 
     python examples/hosted_tools.py
     python examples/hosted_tools.py --model openai:gpt-4o
@@ -33,7 +33,7 @@ SCRIPT = [
 
 def main() -> None:
     """Ask an assistant with a hosted tool, and look at the steps of its run."""
-    engine, model, scripted = open_engine(__doc__ or "", SCRIPT, interpreter="local")
+    engine, model, scripted = open_engine(__doc__ or "", SCRIPT, runs_code=True)
     with engine:
         tutor = OpenAIAssistantRunnable.create_assistant(
             name="Math tutor",

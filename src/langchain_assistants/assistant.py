@@ -59,6 +59,7 @@ from langchain_assistants.structured_output import asks_for_json, parse_answer
 from langchain_assistants.types.events import RunEvent
 from langchain_assistants.types.html import to_html
 from langchain_assistants.types.messages import MessageCreate
+from langchain_assistants.types.records import bind
 from langchain_assistants.types.runs import (
     RequiredToolCall,
     Run,
@@ -215,7 +216,7 @@ class AssistantRunnable(CreatesAssistant):
         Raises:
             As `invoke`, but for `RunError`.
         """
-        log = EventLog()
+        log = EventLog(origin=self.backend.origin)
         task = asyncio.create_task(self._tell(log, input, config, kwargs))
         try:
             async for event in log.follow():
@@ -230,8 +231,9 @@ class AssistantRunnable(CreatesAssistant):
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Generator[RunEvent, None, None]:
         """Run the assistant and yield the run's events; see `astream_run`."""
-        log = EventLog()
-        portal = self.backend.portal
+        backend = self.backend
+        log = EventLog(origin=backend.origin)
+        portal = backend.portal
         call = portal.spawn(lambda: self._tell(log, input, config, kwargs))
         try:
             yield from log.follow_blocking()
@@ -388,11 +390,14 @@ class AssistantRunnable(CreatesAssistant):
     ) -> AssistantOutput:
         """Return what the run wrote or requires, in the form that was asked for."""
         run, messages = execution.run, list(execution.messages)
+        if (origin := backend.origin) is not None:
+            for item in (run, *messages):
+                bind(item, origin)
         calls: list[RequiredToolCall] = []
         if run.status == "requires_action":
             calls = _required_calls(run)
         elif run.status != "completed":
-            raise run_error(backend.bound(run))
+            raise run_error(run)
         elif messages and asks_for_json(run):
             messages[-1].parsed = parse_answer(messages[-1], answer_type, run)
         if self.as_message:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _SECONDS_BETWEEN_UPDATES = 0.1
+# Each update sends everything again: pictures make that much.
+_CHARACTERS_PER_SECOND = 5_000_000
 
 
 def watch(events: Iterator[RunEvent]) -> RunRecord:
@@ -137,7 +139,8 @@ class _LiveView:
         while self._changed.wait() and not self._ended.is_set():
             self._changed.clear()
             self._paint()
-            self._ended.wait(_SECONDS_BETWEEN_UPDATES)
+            sent = len(self._shown or "") / _CHARACTERS_PER_SECOND
+            self._ended.wait(_SECONDS_BETWEEN_UPDATES + sent)
 
     def _paint(self) -> None:
         with self._lock:

@@ -26,9 +26,12 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 _VARYING = {
     r"\b(asst|thread|msg|run|step|call)_[A-Za-z0-9]{24}\b": r"\1_…",
     r"\bfile-[A-Za-z0-9]{24}\b": "file-…",
+    r"\bvs_[A-Za-z0-9]{24}\b": "vs_…",
     r"\b(\w+_at)=\d{10}\b": r"\1=…",
     r"\bat 0x[0-9a-f]+\b": "at 0x…",
     r"[~^]{2,}": "^^",  # Pythons mark a line's fault in different ways
+    # How a chart is drawn depends on the fonts of a machine.
+    r"data:image/png;base64,[A-Za-z0-9+/=]+": "data:…",
     r"<time [^>]*>[^<]*</time>": "<time>…</time>",
     r">(&lt; 1|\d+|\d+ min \d+) s<": ">… s<",
 }
@@ -74,9 +77,7 @@ def shown(cells: Iterable[NotebookNode]) -> list[Any]:
 
 def _masked(item: Any) -> Any:
     if isinstance(item, dict):
-        # How a chart is drawn depends on the fonts of a machine.
-        drawn = {"image/png": "…"} if "image/png" in item else {}
-        return {key: _masked(value) for key, value in item.items()} | drawn
+        return {key: _masked(value) for key, value in item.items()}
     if isinstance(item, list):
         return [_masked(value) for value in item]
     if isinstance(item, str):

@@ -80,6 +80,21 @@ def test_an_example_runs_without_a_key(
     assert server.requests == []
 
 
+def test_an_example_whose_code_cannot_run_here_says_what_to_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "examples/hosted_tools.py", "--interpreter", "e2b"],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "E2B_API_KEY"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "set E2B_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def any_answer(asked: dict[str, Any]) -> Reply:
     """Answer as the tutor does, and in the format that is asked for."""
     wanted = asked.get("response_format")

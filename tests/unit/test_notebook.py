@@ -16,6 +16,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.terminal.interactiveshell import TerminalInteractiveShell
 from tests.conftest import EngineFactory
+from tests.sandbox import Sandboxes
 from traitlets.config import Config
 
 from langchain_assistants import AssistantRunnable, notebook
@@ -156,6 +157,33 @@ def test_a_call_is_seen_while_its_tool_executes(
     runnable = tutor(engine_factory, [CALL, ANSWER], waiting_add)
     assert watch(runnable.stream_run("What is 17 + 25?")).text == ANSWER
     assert ">42<" in cells.shown
+
+
+def test_a_picture_is_seen_while_the_run_goes_on(
+    cells: Notebook, engine_factory: EngineFactory
+) -> None:
+    seen = threading.Event()
+    cells.when("<img", seen.set)
+
+    def waiting_add(a: int, b: int) -> int:
+        """Add two numbers, but only when somebody has seen the picture."""
+        assert seen.wait(60)
+        return a + b
+
+    waiting_add.__name__ = "add"
+    plots = Reply(tool_calls=[call("code_interpreter", {"code": "show()"})])
+    runnable = AssistantRunnable.create_assistant(
+        "Painter",
+        "You draw.",
+        [{"type": "code_interpreter"}, waiting_add],
+        "scripted",
+        engine=engine_factory([plots, CALL, ANSWER], interpreter=Sandboxes()),
+        run_tools=[waiting_add],
+    )
+    record = watch(runnable.stream_run("Draw."))
+    assert record.text == ANSWER
+    # In the step that drew it, and in the message that shows it.
+    assert cells.shown.count('src="data:image/png;base64,') == 2
 
 
 def test_a_burst_of_pieces_is_drawn_seldom_but_to_its_end(

@@ -14,6 +14,7 @@ from langchain_assistants.engine.portal import Portal
 from langchain_assistants.engine.toolset import Implementations, ToolLike
 from langchain_assistants.settings import Settings
 from langchain_assistants.types.assistants import Assistant
+from langchain_assistants.types.records import Origin
 from langchain_assistants.types.runs import Run
 
 
@@ -150,6 +151,7 @@ class Backend(Protocol):
         """Cancel a run, unless it has ended."""
         ...
 
-    def bound(self, run: Run) -> Run:
-        """Return a run that knows where it came from, for those who display it."""
+    @property
+    def origin(self) -> Origin | None:
+        """Where a notebook reads what belongs to an object; None: nowhere."""
         ...

@@ -22,6 +22,7 @@ from langchain_assistants.engine.run_rows import to_run
 from langchain_assistants.errors import AssistantsError, NotFoundError
 from langchain_assistants.settings import Settings
 from langchain_assistants.types.assistants import Assistant
+from langchain_assistants.types.records import Origin
 from langchain_assistants.types.runs import Run
 
 
@@ -123,6 +124,7 @@ class EmbeddedBackend:
         with contextlib.suppress(AssistantsError):
             await self._engine.runs.acancel(run.id)
 
-    def bound(self, run: Run) -> Run:
-        """Return a run that notebooks can read further of."""
-        return self._engine.runs.bound(run)
+    @property
+    def origin(self) -> Origin:
+        """Where a notebook reads what belongs to an object."""
+        return self._engine.runs.origin

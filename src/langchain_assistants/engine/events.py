@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from langchain_assistants.types.base import WireObject
 from langchain_assistants.types.events import STOP_EVENTS, EventName, RunEvent
+from langchain_assistants.types.records import Origin, bind
 
 EventData: TypeAlias = WireObject | Callable[[], WireObject] | None
 """The object of an event, a function that makes it, or nothing (`done`)."""
@@ -38,9 +39,15 @@ class EventLog:
     from the first event on, whenever it joins, on whatever loop or thread it is.
     """
 
-    def __init__(self, attempt: int = 1) -> None:
-        """Begin an empty log."""
+    def __init__(self, attempt: int = 1, *, origin: Origin | None = None) -> None:
+        """Begin an empty log.
+
+        Args:
+            attempt: The run's.
+            origin: Where a notebook reads what belongs to the events' objects.
+        """
         self.attempt = attempt
+        self._origin = origin
         self._events: list[_Numbered] = []
         self._listeners: list[Callable[[_Numbered | None], None]] = []
         self._lock = threading.Lock()
@@ -86,6 +93,8 @@ class EventLog:
 
     def _event(self, item: _Numbered) -> RunEvent:
         data = item.data() if callable(item.data) else item.data
+        if data is not None and self._origin is not None:
+            bind(data, self._origin)
         return RunEvent(item.name, data, f"{self.attempt}.{item.number}")
 
     def _join(self, listen: Callable[[_Numbered | None], None]) -> None:

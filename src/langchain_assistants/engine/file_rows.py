@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import delete, exists, insert, or_, select
 
 from langchain_assistants.engine.listing import Listing
-from langchain_assistants.engine.resource import required_row
 from langchain_assistants.errors import NotFoundError
 from langchain_assistants.retrieval import index
 from langchain_assistants.storage.blobs import Stored
@@ -16,6 +15,7 @@ from langchain_assistants.storage.database import (
     Row,
     Statement,
     Transaction,
+    first,
     param,
     to_json,
 )
@@ -116,7 +116,10 @@ def file_row(file_id: str, tenant: str, now: float) -> Transaction[Row]:
     Raises:
         NotFoundError: There is none with this id, or it has expired.
     """
-    return (yield from required_row(_BY_ID, KIND, file_id, tenant=tenant, now=now))
+    row = first((yield _BY_ID(id=file_id, tenant=tenant, now=now)))
+    if row is None:
+        raise NotFoundError.for_id(KIND, file_id)
+    return row
 
 
 def require_files(ids: Iterable[str], tenant: str, now: float) -> Transaction[None]:

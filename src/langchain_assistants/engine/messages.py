@@ -81,7 +81,7 @@ class Messages(Resource):
         row = await self._workplace.database.write(store())
         if searched_files(added):
             self._workplace.attached.ring()
-        return to_message(row)
+        return self.bound(to_message(row))
 
     async def aretrieve(self, message_id: str) -> Message:
         """Return a message.
@@ -90,9 +90,8 @@ class Messages(Resource):
             NotFoundError: There is none with this id.
         """
         check_id(message_id, "message_id", PREFIX)
-        return to_message(
-            await self._workplace.database.read(message_row(message_id, self._tenant))
-        )
+        transaction = message_row(message_id, self._tenant)
+        return self.bound(to_message(await self._workplace.database.read(transaction)))
 
     async def aupdate(
         self, message_id: str, **fields: Unpack[MessageUpdate]
@@ -108,7 +107,8 @@ class Messages(Resource):
             yield from set_metadata(message_id, body["metadata"])
             return (yield from message_row(message_id, self._tenant))
 
-        return to_message(await self._workplace.database.write(store()))
+        row = await self._workplace.database.write(store())
+        return self.bound(to_message(row))
 
     async def adelete(self, message_id: str) -> Deleted:
         """Delete a message.
@@ -157,7 +157,9 @@ class Messages(Resource):
                 )
             )
 
-        return ObjectList(self._workplace, read, to_message)
+        return ObjectList(
+            self._workplace, read, lambda row: self.bound(to_message(row))
+        )
 
     def alist(
         self,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import TypeVar
 
 from sqlalchemy import func, select
 
+from langchain_assistants.engine.file_rows import file_rows
 from langchain_assistants.engine.message_rows import (
     OF_THREAD,
     thread_end,
@@ -16,10 +19,15 @@ from langchain_assistants.engine.message_rows import (
 from langchain_assistants.engine.run_rows import run_row, to_run
 from langchain_assistants.engine.step_rows import steps_of, to_draft
 from langchain_assistants.engine.workplace import Workplace
-from langchain_assistants.errors import ConfigurationError
+from langchain_assistants.errors import ConfigurationError, StorageError
 from langchain_assistants.storage.database import Statement, Transaction, param
 from langchain_assistants.storage.tables import messages
-from langchain_assistants.types.records import Conversation, Origin, RunRecord
+from langchain_assistants.types.records import (
+    Conversation,
+    Origin,
+    RunRecord,
+    StoredFile,
+)
 
 T = TypeVar("T")
 
@@ -41,14 +49,34 @@ class EngineOrigin(Origin):
 
     def record(self, run_id: str) -> RunRecord:
         """Read a run with its steps and messages, as of one moment."""
-        return self._read(run_record(run_id, self._tenant))
+        transaction = run_record(run_id, self._tenant)
+        return self._call(lambda place: place.database.read(transaction))
 
     def conversation(self, thread_id: str) -> Conversation:
         """Read the newest messages of a thread."""
-        return self._read(_conversation(thread_id, self._tenant))
+        transaction = _conversation(thread_id, self._tenant)
+        return self._call(lambda place: place.database.read(transaction))
 
-    def _read(self, transaction: Transaction[T]) -> T:
-        """Execute a transaction.
+    def files(
+        self, ids: Collection[str], *, contents_of: Collection[str], most_bytes: int
+    ) -> dict[str, StoredFile]:
+        """Read files, those that are there."""
+
+        async def read(place: Workplace) -> dict[str, StoredFile]:
+            transaction = file_rows(ids, self._tenant, place.clock())
+            found = {}
+            for file_id, row in (await place.database.read(transaction)).items():
+                content = None
+                if file_id in contents_of and row["bytes"] <= most_bytes:
+                    with suppress(StorageError):  # deleted meanwhile
+                        content = await place.blobs.read(file_id)
+                found[file_id] = StoredFile(row["filename"], content)
+            return found
+
+        return self._call(read)
+
+    def _call(self, read: Callable[[Workplace], Awaitable[T]]) -> T:
+        """Read on the engine's loop.
 
         Raises:
             ConfigurationError: The engine is gone or closed, or this is its own loop.
@@ -56,8 +84,7 @@ class EngineOrigin(Origin):
         workplace = self._workplace()
         if workplace is None:
             raise ConfigurationError("The engine of this object is gone.")
-        database = workplace.database
-        return workplace.portal.call(lambda: database.read(transaction))
+        return workplace.portal.call(lambda: read(workplace))
 
 
 def run_record(run_id: str, tenant: str) -> Transaction[RunRecord]:

@@ -28,7 +28,7 @@ from langchain_assistants.types.pages import (
     Order,
     Page,
 )
-from langchain_assistants.types.records import bind
+from langchain_assistants.types.records import Origin, bind
 from langchain_assistants.types.validation import validate
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ class Resource:
     def portal(self) -> Portal:
         """The loop that synchronous twins wait for."""
         return self._workplace.portal
+
+    @property
+    def origin(self) -> Origin:
+        """Reads what a notebook shows with an object."""
+        return self._origin
 
     def bound(self, item: ObjectT) -> ObjectT:
         """Return an object that a notebook shows with what belongs to it."""

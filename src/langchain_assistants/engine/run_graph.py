@@ -56,6 +56,7 @@ from langchain_assistants.engine.tool_results import (
     to_record,
 )
 from langchain_assistants.engine.turn import malformed_problem
+from langchain_assistants.errors import ConfigurationError, StorageError
 from langchain_assistants.settings import Settings
 
 RunGraph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
@@ -84,6 +85,10 @@ class RunContext:
     system: SystemMessage | None
     call_settings: dict[str, Any]
     hosted: Mapping[str, HostedTool]
+
+
+# What no other code or query would change.
+_NOT_THE_MODELS = (ConfigurationError, StorageError)
 
 
 class ToolFailed(Exception):
@@ -191,6 +196,8 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
             except (GraphBubbleUp, Fenced):
                 raise
             except Exception as error:
+                if name in run.hosted and isinstance(error, _NOT_THE_MODELS):
+                    raise
                 if run.settings.tool_errors == "fail":
                     raise ToolFailed(name, call_id, error) from error
                 result = error_message(

@@ -86,7 +86,7 @@ class Runs(Resource):
         Raises:
             As `acreate`.
         """
-        log = EventLog()
+        log = EventLog(origin=self._origin)
         await self._conductor.start(self._request(thread_id, fields), log=log)
         async for event in log.follow():
             yield event
@@ -105,7 +105,7 @@ class Runs(Resource):
 
         The first event is `thread.created`.
         """
-        log = EventLog()
+        log = EventLog(origin=self._origin)
         await self._conductor.start(self._thread_request(fields), log=log)
         async for event in log.follow():
             yield event
@@ -163,13 +163,17 @@ class Runs(Resource):
         await self._conductor.settled(run_id, self._tenant, None)
         attempt, known = event_number(after)
         record = await self._workplace.database.read(run_record(run_id, self._tenant))
-        return [*replayed(record, known if attempt == ATTEMPT else 0)]
+        events = [*replayed(record, known if attempt == ATTEMPT else 0)]
+        for event in events:
+            if event.data is not None:
+                self.bound(event.data)
+        return events
 
     def stream(
         self, thread_id: str, **fields: Unpack[RunCreate]
     ) -> Generator[RunEvent, None, None]:
         """Start a run and return an iterator of its events; see `astream`."""
-        log = EventLog()
+        log = EventLog(origin=self._origin)
         request = self._request(thread_id, fields)
         self.portal.call(lambda: self._conductor.start(request, log=log))
         return log.follow_blocking()
@@ -178,7 +182,7 @@ class Runs(Resource):
         self, **fields: Unpack[ThreadRunCreate]
     ) -> Generator[RunEvent, None, None]:
         """Start a run on a new thread and return an iterator of its events."""
-        log = EventLog()
+        log = EventLog(origin=self._origin)
         request = self._thread_request(fields)
         self.portal.call(lambda: self._conductor.start(request, log=log))
         return log.follow_blocking()
@@ -236,7 +240,7 @@ class Runs(Resource):
         """Submit outputs and yield the events that follow."""
         check_id(run_id, "run_id", PREFIX)
         outputs = validate(ToolOutputs, fields)["tool_outputs"]
-        log = EventLog()
+        log = EventLog(origin=self._origin)
         await self._conductor.submit(run_id, self._tenant, outputs, log=log)
         async for event in log.follow():
             yield event
@@ -247,7 +251,7 @@ class Runs(Resource):
         """Submit outputs and return an iterator of the events that follow."""
         check_id(run_id, "run_id", PREFIX)
         outputs = validate(ToolOutputs, fields)["tool_outputs"]
-        log = EventLog()
+        log = EventLog(origin=self._origin)
         self.portal.call(
             lambda: self._conductor.submit(run_id, self._tenant, outputs, log=log)
         )

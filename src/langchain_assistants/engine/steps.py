@@ -40,7 +40,8 @@ class Steps(Resource):
             NotFoundError: There is none with this id.
         """
         check_id(step_id, "step_id", PREFIX)
-        return to_step(await self._workplace.database.read(self._row(step_id)))
+        row = await self._workplace.database.read(self._row(step_id))
+        return self.bound(to_step(row))
 
     def _list(self, run_id: str) -> ObjectList:
         check_id(run_id, "run_id", "run_")
@@ -55,7 +56,7 @@ class Steps(Resource):
             yield from run_row(run_id, self._tenant)
             return (yield from read_slice(OF_RUN, params, anchor, run_id=run_id))
 
-        return ObjectList(self._workplace, read, to_step)
+        return ObjectList(self._workplace, read, lambda row: self.bound(to_step(row)))
 
     def alist(
         self, run_id: str, **params: Unpack[ListParams]

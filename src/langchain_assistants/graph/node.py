@@ -25,6 +25,7 @@ from langchain_assistants.graph.messages import (
 from langchain_assistants.graph.tokens import TokenStream, without_streams
 from langchain_assistants.outer_graph import OuterTask, ask_people
 from langchain_assistants.run_input import to_wire_tool
+from langchain_assistants.types.records import bind
 from langchain_assistants.types.runs import Run, RunCreate
 from langchain_assistants.types.threads import ThreadCreate
 from langchain_assistants.types.validation import check_id, validate
@@ -192,7 +193,9 @@ class _Step:
         elif run.status in ("queued", "in_progress", "cancelling"):
             raise ActiveRunError(run.thread_id, run_id)
         elif run.status in _WITHOUT_ANSWER:
-            raise run_error(self._backend.bound(run))
+            if (origin := self._backend.origin) is not None:
+                bind(run, origin)
+            raise run_error(run)
         else:
             replay = self._replayed(run, outputs)
             execution = await self._backend.run(replay, self._context)

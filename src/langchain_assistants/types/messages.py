@@ -26,10 +26,16 @@ Detail = Literal["auto", "low", "high"]
 
 
 class CitedFile(WireObject):
-    """Name the file that an annotation points to."""
+    """Name the file that an annotation points to.
+
+    Attributes:
+        quote: What is cited of it (extension).
+        page: Where that begins, counted from 1 (extension).
+    """
 
     file_id: str
     quote: Opt[str] = None
+    page: Opt[int] = None
 
 
 class FileCitation(WireObject):

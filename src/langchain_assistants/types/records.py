@@ -6,9 +6,9 @@ How an engine reads them is its own business.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from langchain_assistants.types.base import WireObject
 from langchain_assistants.types.events import (
@@ -123,6 +123,18 @@ class Conversation:
     earlier: int = 0
 
 
+class StoredFile(NamedTuple):
+    """A file, as far as a display needs it.
+
+    Attributes:
+        name: What it is called.
+        content: Its bytes, where they were asked for and are not too many.
+    """
+
+    name: str
+    content: bytes | None = None
+
+
 class Origin(ABC):
     """Where an object came from: reads, when it is displayed, what belongs to it."""
 
@@ -133,6 +145,18 @@ class Origin(ABC):
     @abstractmethod
     def conversation(self, thread_id: str) -> Conversation:
         """Read the newest messages of a thread."""
+
+    @abstractmethod
+    def files(
+        self, ids: Collection[str], *, contents_of: Collection[str], most_bytes: int
+    ) -> Mapping[str, StoredFile]:
+        """Read files, those that are there.
+
+        Args:
+            ids: Their ids.
+            contents_of: The ids of those whose content is asked for.
+            most_bytes: A larger content is left out.
+        """
 
 
 def bind(item: WireObject, origin: Origin) -> None:
@@ -154,6 +178,8 @@ def _find(items: Sequence[ObjectT], object_id: str) -> ObjectT | None:
 def _put(items: list[ObjectT], item: ObjectT) -> None:
     """Replace the object of this id, or append it; a copy, for deltas change it."""
     copy = item.model_copy(deep=True)
+    if (origin := origin_of(item)) is not None:
+        bind(copy, origin)
     for index, known in enumerate(items):
         if known.id == item.id:
             items[index] = copy

@@ -16,9 +16,10 @@ from tests.conversations import (
     user,
     wait,
 )
-from tests.sandbox import PNG, Sandboxes
+from tests.sandbox import PNG, Sandbox, Sandboxes
 
 from langchain_assistants import AssistantsEngine, Settings
+from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 from langchain_assistants.types import Assistant, Run, Thread
 
@@ -368,6 +369,21 @@ def test_without_a_provider_a_run_fails_and_says_what_to_configure(
     assert run.last_error is not None
     assert run.last_error.code == "server_error"
     assert "AssistantsEngine(interpreter=" in run.last_error.message
+
+
+def test_a_sandbox_that_cannot_be_had_fails_the_run(
+    engine_factory: EngineFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(engine_factory, runs("1"), "never")
+
+    async def start(sandbox: Sandbox) -> str:
+        raise ConfigurationError("No jail works on this machine.")
+
+    monkeypatch.setattr(Sandbox, "start", start)
+    run = scene.ask()
+    assert run.status == "failed"
+    assert run.last_error is not None
+    assert "No jail works on this machine." in run.last_error.message
 
 
 def test_a_function_cannot_have_the_name_of_a_hosted_tool(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import pickle
 import weakref
@@ -11,11 +12,15 @@ from typing import Any
 
 import pytest
 from tests.conftest import EngineFactory
+from tests.sandbox import PNG, Sandboxes
 
-from langchain_assistants import AssistantsEngine
+from langchain_assistants import AssistantRunnable, AssistantsEngine
 from langchain_assistants.engine import origin
+from langchain_assistants.engine.origin import EngineOrigin
 from langchain_assistants.testing import Reply, ScriptedChatModel, call
 from langchain_assistants.types import Run, Thread, WireObject
+from langchain_assistants.types.html import to_html
+from langchain_assistants.types.records import RunRecord
 
 
 def add(a: int, b: int) -> int:
@@ -226,3 +231,83 @@ async def test_many_displays_at_once_do_not_wait_for_each_other(
     await engine.runs.await_(run.id)
     pages = await asyncio.gather(*(asyncio.to_thread(shown, run) for _ in range(8)))
     assert len(set(pages)) == 1
+
+
+def plotting(engine_factory: EngineFactory) -> AssistantsEngine:
+    """Return an engine whose assistant draws a picture, and tells so."""
+    plots = Reply(tool_calls=[call("code_interpreter", {"code": "show()"})])
+    engine = engine_factory([plots, "Here it is."], interpreter=Sandboxes())
+    engine.assistants.create(model="m", tools=[{"type": "code_interpreter"}])
+    return engine
+
+
+def test_everything_about_a_run_shows_its_pictures(
+    engine_factory: EngineFactory,
+) -> None:
+    engine = plotting(engine_factory)
+    [assistant] = engine.assistants.list()
+    thread = engine.threads.create()
+    record = RunRecord()
+    for event in engine.runs.stream(thread.id, assistant_id=assistant.id):
+        record.add(event)
+    assert record.run is not None
+    [message] = record.messages
+    followed = {e.event: e.data for e in engine.runs.follow(record.run.id)}
+    data = base64.b64encode(PNG).decode()
+    for item in (
+        thread,
+        record.run,
+        record,
+        engine.messages.list(thread.id),
+        engine.messages.retrieve(message.id),
+        [*engine.messages.list(thread.id)],
+        engine.steps.list(record.run.id, order="asc"),
+        engine.steps.retrieve(record.steps[0].id),
+        followed["thread.run.completed"],
+    ):
+        html = to_html(item)
+        assert html is not None
+        assert f'src="data:image/png;base64,{data}"' in html
+
+
+def test_the_answer_of_a_runnable_shows_its_pictures(
+    engine_factory: EngineFactory,
+) -> None:
+    engine = plotting(engine_factory)
+    [assistant] = engine.assistants.list()
+    answer = AssistantRunnable(assistant_id=assistant.id, engine=engine).invoke("Plot!")
+    assert "<img" in (to_html(answer) or "")
+
+
+def test_a_picture_of_another_tenant_is_not_read(engine_factory: EngineFactory) -> None:
+    engine = engine_factory()
+    file = engine.files.create(file=("a.png", PNG), purpose="vision")
+    asked = {"contents_of": [file.id], "most_bytes": 100}
+    assert engine.runs.origin.files([file.id], **asked)[file.id].content == PNG
+    other = EngineOrigin(engine.runs._workplace, "another")
+    assert other.files([file.id], **asked) == {}
+
+
+def test_a_large_file_and_one_that_is_not_asked_for_are_only_named(
+    engine_factory: EngineFactory,
+) -> None:
+    engine = engine_factory()
+    ids = [
+        engine.files.create(file=(name, PNG), purpose="vision").id
+        for name in ("a.png", "b.png")
+    ]
+    read = engine.runs.origin.files
+    found = read(ids, contents_of=ids[:1], most_bytes=len(PNG))
+    assert [found[id] for id in ids] == [("a.png", PNG), ("b.png", None)]
+    assert read(ids[:1], contents_of=ids, most_bytes=len(PNG) - 1)[ids[0]][1] is None
+
+
+def test_a_file_whose_content_is_missing_is_only_named(
+    engine_factory: EngineFactory,
+) -> None:
+    engine = engine_factory()
+    file = engine.files.create(file=("a.png", PNG), purpose="vision")
+    engine.runs._workplace.blobs.discard([file.id])
+    read = engine.runs.origin.files
+    found = read([file.id], contents_of=[file.id], most_bytes=100)
+    assert found == {file.id: ("a.png", None)}

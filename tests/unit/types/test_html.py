@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.displayed import ATTACKS, PIXEL, shown
 
 from langchain_assistants.types import (
     Assistant,
@@ -31,12 +31,12 @@ from langchain_assistants.types.records import (
     Conversation,
     Origin,
     RunRecord,
+    StoredFile,
     bind,
     origin_of,
 )
 
 NOW = 1_800_000_000
-PIXEL = "data:image/png;base64,iVBORw0KGgo="
 TEXT = {"value": "Hello 【1】.\nBye.", "annotations": []}
 
 RUN: dict[str, Any] = {
@@ -192,78 +192,6 @@ OBJECTS: list[tuple[type[WireObject], dict[str, Any]]] = [
     (Assistant, ASSISTANT),
 ]
 
-ALLOWED = {
-    "a": {"class", "href", "target", "rel"},
-    "code": {"class"},
-    "details": {"class"},
-    "div": {"class", "role"},
-    "img": {"class", "src", "alt"},
-    "pre": {"class", "dir"},
-    "span": {"class", "title"},
-    "strong": {"class"},
-    "style": set(),
-    "summary": {"class"},
-    "time": {"class", "datetime", "title"},
-}
-ATTACKS = [
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='alert(1)",
-    "</pre></div></style><style>*{display:none}</style>",
-    "<!--",
-    "&lt;script&gt;",
-    "javascript:alert(1)",
-    "data:text/html,<script>alert(1)</script>",
-    "data:image/svg+xml;base64,PHN2Zy8+",
-    "https://example.org/\"onclick='alert(1)'",
-    "```\n</pre><script>\n```",
-    "\x00\ud800\u202e<b>",
-]
-
-
-class Reader(HTMLParser):
-    """What a browser would make of the HTML."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(source)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag != "img":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.text += data
-
-    def handle_comment(self, data: str) -> None:
-        pytest.fail("a comment")
-
-
-def shown(item: object) -> Reader:
-    """Show an object, and check that the HTML holds only what we make."""
-    source = to_html(item)
-    assert source is not None
-    source.encode()
-    page = Reader(source)
-    assert page.open == []
-    for tag, attributes in page.tags:
-        assert set(attributes) <= ALLOWED[tag]
-        assert (attributes.get("href") or "https://").startswith(
-            ("http://", "https://")
-        )
-        assert (attributes.get("src") or PIXEL).startswith("data:image/png;base64,")
-    assert [tag for tag, _ in page.tags].count("style") == 1
-    return page
-
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the paths of all texts in JSON data."""
@@ -296,6 +224,9 @@ class Fixed(Origin):
     def conversation(self, thread_id: str) -> Conversation:
         return Conversation([Message(**MESSAGE)], earlier=240)
 
+    def files(self, ids: Any, **asked: Any) -> dict[str, StoredFile]:
+        return {}
+
 
 class Broken(Origin):
     """An origin that cannot be read."""
@@ -304,6 +235,9 @@ class Broken(Origin):
         raise RuntimeError("no")
 
     def conversation(self, thread_id: str) -> Conversation:
+        raise RuntimeError("no")
+
+    def files(self, ids: Any, **asked: Any) -> dict[str, StoredFile]:
         raise RuntimeError("no")
 
 

@@ -210,9 +210,9 @@ class WireBackend:
         with contextlib.suppress(AssistantsError, openai.OpenAIError):
             await self._of(run).stop()
 
-    def bound(self, run: Run) -> Run:
-        """Return the run: what else there is of it is at the server."""
-        return run
+    @property
+    def origin(self) -> None:
+        """Nowhere: what else there is of an object is at the server."""
 
     def _of(self, run: Run, context: CallContext = _NOBODY) -> WireRun:
         return WireRun(self._wire, context, self._poll_seconds, run)

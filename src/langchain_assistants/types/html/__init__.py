@@ -6,7 +6,7 @@ Everything in them is untrusted, whether a user, a model or a tool wrote it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 from xml.etree.ElementTree import Element
 
@@ -20,6 +20,7 @@ from langchain_assistants.types.html.cards import (
 )
 from langchain_assistants.types.html.conversation import chat, turn
 from langchain_assistants.types.html.elements import count, element, note, write
+from langchain_assistants.types.html.files import Files, read_files
 from langchain_assistants.types.html.timeline import step_rows, timeline
 from langchain_assistants.types.messages import Message
 from langchain_assistants.types.pages import AsyncPage, Page
@@ -55,18 +56,20 @@ def _view(item: object) -> Element | None:
         case Run():
             return _run(item)
         case Message():
-            return turn(item)
+            return turn(item, _files(item, messages=[item]))
         case RunStep():
-            return step_rows([item], RunRecord())
+            return step_rows([item], RunRecord(), _files(item, steps=[item]))
         case Assistant():
             return assistant_card(item)
         case RunRecord(run=Run()):
-            return timeline(item)
+            return _timeline(item)
         case Page() | AsyncPage():
             return _page(item)
         case [Message(), *_]:
             messages = [part for part in item if isinstance(part, Message)]
-            return chat(messages) if len(messages) == len(item) else None
+            if len(messages) < len(item):
+                return None
+            return chat(messages, _files(messages[0], messages=messages))
         case _:
             return None
 
@@ -78,9 +81,10 @@ def _thread(thread: Thread) -> Element:
         hint = f'engine.messages.list("{thread.id}") gives its messages.'
         card.append(element("div", "note", hint))
     else:
-        left = conversation.earlier
+        left, shown = conversation.earlier, conversation.messages
         earlier = f"… {count(left, 'earlier message')}" if left else None
-        card.append(chat(conversation.messages, earlier=earlier))
+        files = _files(thread, messages=shown)
+        card.append(chat(shown, files, earlier=earlier))
     return card
 
 
@@ -88,7 +92,7 @@ def _run(run: Run) -> Element:
     record = _read(run, lambda origin: origin.record(run.id))
     if record is None or record.run is None:
         hint = f'engine.steps.list("{run.id}") gives its steps.'
-        return timeline(RunRecord(run, remark=hint))
+        return _timeline(RunRecord(run, remark=hint))
     now = record.run.status
     if now != run.status:
         record.remark = (
@@ -96,7 +100,13 @@ def _run(run: Run) -> Element:
             f'engine.runs.retrieve("{run.id}").'
         )
     record.run = run
-    return timeline(record)
+    return _timeline(record)
+
+
+def _timeline(record: RunRecord) -> Element:
+    assert record.run is not None
+    files = _files(record.run, messages=record.messages, steps=record.steps)
+    return timeline(record, files)
 
 
 def _page(page: AnyPage) -> Element | None:
@@ -107,12 +117,24 @@ def _page(page: AnyPage) -> Element | None:
     messages = [item for item in items if isinstance(item, Message)]
     steps = [item for item in items if isinstance(item, RunStep)]
     if messages:
-        list_ = chat(messages, earlier=before)
+        files = _files(messages[0], messages=messages)
+        list_ = chat(messages, files, earlier=before)
     elif steps:
-        list_ = element("div", "", note(before), step_rows(steps, RunRecord()))
+        rows_ = step_rows(steps, RunRecord(), _files(steps[0], steps=steps))
+        list_ = element("div", "", note(before), rows_)
     else:
         return rows(page.data, more=more)
     return element("div", "card", list_, note(after))
+
+
+def _files(
+    item: WireObject,
+    *,
+    messages: Sequence[Message] = (),
+    steps: Sequence[RunStep] = (),
+) -> Files:
+    """Read the files of objects where one of them comes from."""
+    return _read(item, lambda origin: read_files(origin, messages, steps)) or {}
 
 
 def _read(item: WireObject, read: Callable[[Origin], T]) -> T | None:

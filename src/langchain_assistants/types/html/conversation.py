@@ -9,7 +9,6 @@ from xml.etree.ElementTree import Element
 
 from langchain_assistants.types.html.elements import (
     badge,
-    code,
     count,
     element,
     head,
@@ -18,6 +17,12 @@ from langchain_assistants.types.html.elements import (
     note,
     picture,
     title,
+)
+from langchain_assistants.types.html.files import (
+    Files,
+    file_of,
+    label,
+    stored_picture,
 )
 from langchain_assistants.types.messages import (
     Annotation,
@@ -37,35 +42,41 @@ _MOST_NOTES = 50
 _FENCE = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 
 
-def chat(messages: Sequence[Message], *, earlier: str | None = None) -> Element:
+def chat(
+    messages: Sequence[Message], files: Files, *, earlier: str | None = None
+) -> Element:
     """Lay messages out as a chat.
 
     Args:
         messages: Oldest first.
+        files: What is known of their files.
         earlier: What to say of messages that come before them.
     """
     days = [message.created_at // 86_400 for message in messages]
     new_days = [day != before for before, day in itertools.pairwise([None, *days])]
-    turns = [turn(*pair) for pair in zip(messages, new_days, strict=True)]
+    turns = [
+        turn(message, files, day=day)
+        for message, day in zip(messages, new_days, strict=True)
+    ]
     empty = None if messages else "No messages yet."
     return element("div", "", note(earlier), *turns, note(empty))
 
 
-def turn(message: Message, day: bool = True) -> Element:
+def turn(message: Message, files: Files, *, day: bool = True) -> Element:
     """Show who said what, and when."""
     line = head(
         title(message.role),
         moment(message.created_at, day=day),
         _state(message),
     )
-    bubble = element("div", "bubble", *body(message))
+    bubble = element("div", "bubble", *body(message, files))
     return element("div", f"turn {message.role}", line, bubble)
 
 
-def body(message: Message) -> Iterator[Element]:
+def body(message: Message, files: Files) -> Iterator[Element]:
     """Yield a message's parts, what it cites and what is attached to it."""
     for part in message.content:
-        yield from _part(part)
+        yield from _part(part, files)
     if not message.content:
         yield muted("…" if message.status == "in_progress" else "(empty)")
     notes = [
@@ -74,13 +85,14 @@ def body(message: Message) -> Iterator[Element]:
         if isinstance(part, TextContent)
         for annotation in part.text.annotations
     ]
-    files = message.attachments or []
-    if notes or files:
-        shown = [_footnote(*note) for note in enumerate(notes[:_MOST_NOTES], 1)]
+    attachments = message.attachments or []
+    if notes or attachments:
+        shown = [_footnote(*note, files) for note in enumerate(notes[:_MOST_NOTES], 1)]
         left_out = len(notes) - len(shown)
         if left_out:
             shown.append(element("div", "", f"… {count(left_out, 'more note')}"))
-        yield element("div", "foot", *shown, *map(_attachment, files))
+        shown += [_attachment(attachment, files) for attachment in attachments]
+        yield element("div", "foot", *shown)
 
 
 def _state(message: Message) -> Element | None:
@@ -92,7 +104,7 @@ def _state(message: Message) -> Element | None:
     return badge(f"incomplete: {reason}" if reason else "incomplete", "ask")
 
 
-def _part(part: Content) -> Iterator[Element]:
+def _part(part: Content, files: Files) -> Iterator[Element]:
     match part:
         case TextContent():
             yield from _text(part.text.value)
@@ -100,7 +112,7 @@ def _part(part: Content) -> Iterator[Element]:
             yield badge("refusal", "bad")
             yield from _text(refusal)
         case ImageFileContent(image_file=image):
-            yield element("div", "", "Picture: ", code(image.file_id))
+            yield stored_picture(image.file_id, files)
         case ImageUrlContent(image_url=image):
             yield picture(image.url)
 
@@ -123,19 +135,23 @@ def _paragraph(text: str) -> Iterator[Element]:
         yield element("pre", "text", text.strip("\n"), dir="auto")
 
 
-def _footnote(number: int, note: Annotation) -> Element:
+def _footnote(number: int, note: Annotation, files: Files) -> Element:
+    shown = [
+        f"[{number}] {note.text[:_LONGEST_QUOTE]} → ",
+        *label(file_of(note), files),
+    ]
     if isinstance(note, FileCitation):
-        quote = (note.file_citation.quote or "")[:_LONGEST_QUOTE]
-        cited: list[Element | str] = [code(note.file_citation.file_id)]
-        cited += [f" “{quote}”"] if quote else []
-    else:
-        cited = [code(note.file_path.file_id)]
-    return element("div", "", f"[{number}] {note.text[:_LONGEST_QUOTE]} → ", *cited)
+        cited = note.file_citation
+        shown += [] if cited.page is None else [f" p. {cited.page}"]
+        quote = (cited.quote or "").strip()
+        more = "…" if len(quote) > _LONGEST_QUOTE else ""
+        shown += [f" “{quote[:_LONGEST_QUOTE]}{more}”"] if quote else []
+    return element("div", "", *shown)
 
 
-def _attachment(attachment: Attachment) -> Element:
+def _attachment(attachment: Attachment, files: Files) -> Element:
     tools = ", ".join(tool.type for tool in attachment.tools or ())
     for_tools = f" for {tools}" if tools else ""
-    return element(
-        "div", "", "Attached: ", code(attachment.file_id or "a file"), for_tools
-    )
+    file_id = attachment.file_id
+    named = ["a file"] if file_id is None else label(file_id, files)
+    return element("div", "", "Attached: ", *named, for_tools)

@@ -17,7 +17,7 @@ Child: TypeAlias = Element | str | None
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _WEB_ADDRESS = re.compile(r"https?://[^\s\\]+", re.IGNORECASE)
-_PICTURE = re.compile(r"data:image/(?:png|jpeg);base64,[A-Za-z0-9+/]+={0,2}")
+_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}")
 _LARGEST_PICTURE = 4_000_000
 _LONGEST_ADDRESS = 80
 # Output of tools that is longer is folded away.
@@ -102,13 +102,13 @@ def link(url: str) -> Element:
     )
 
 
-def picture(url: str) -> Element:
+def picture(url: str, name: str = "picture") -> Element:
     """Show a picture that its address contains; link any other.
 
     A remote one would tell its server who opens the notebook, and when.
     """
     if len(url) <= _LARGEST_PICTURE and _PICTURE.fullmatch(url):
-        return element("img", "picture", src=url, alt="picture")
+        return element("img", "picture", src=url, alt=printable(name))
     return element("div", "", "Picture: ", link(url))
 
 

@@ -23,6 +23,7 @@ from langchain_assistants.types.html.elements import (
     note,
     title,
 )
+from langchain_assistants.types.html.files import Files, stored_picture
 from langchain_assistants.types.records import RunRecord
 from langchain_assistants.types.runs import LastError, RequiredAction, Run, Usage
 from langchain_assistants.types.steps import (
@@ -51,7 +52,7 @@ _BADGES = {
 }
 
 
-def timeline(record: RunRecord) -> Element:
+def timeline(record: RunRecord, files: Files) -> Element:
     """Show a run that is known with its steps, and what it asks for."""
     run = record.run
     assert run is not None
@@ -62,7 +63,7 @@ def timeline(record: RunRecord) -> Element:
         "card",
         run_head(run),
         note(f"… {count(left_out, 'earlier step')}" if left_out else None),
-        step_rows(steps, record),
+        step_rows(steps, record, files),
         *_endings(run, record),
         note(record.remark),
     )
@@ -86,15 +87,17 @@ def run_head(run: Run) -> Element:
     )
 
 
-def step_rows(steps: Sequence[RunStep], record: RunRecord) -> Element | None:
+def step_rows(
+    steps: Sequence[RunStep], record: RunRecord, files: Files
+) -> Element | None:
     """Show steps below each other; None: there are none."""
     if not steps:
         return None
-    rows = (_step(step, record) for step in steps)
+    rows = (_step(step, record, files) for step in steps)
     return element("div", "steps", *rows, role="list")
 
 
-def _step(step: RunStep, record: RunRecord) -> Element:
+def _step(step: RunStep, record: RunRecord, files: Files) -> Element:
     """Show a step; a message it wrote is taken from the record."""
     details = step.step_details
     took = duration(
@@ -114,10 +117,10 @@ def _step(step: RunStep, record: RunRecord) -> Element:
         if message is None:
             shown.append(_faint(message_id))
         else:
-            shown.append(element("div", "bubble", *body(message)))
+            shown.append(element("div", "bubble", *body(message, files)))
     else:
         kind = "Tool call" if len(details.tool_calls) == 1 else "Tool calls"
-        shown += [_call(call, step.status) for call in details.tool_calls]
+        shown += [_call(call, step.status, files) for call in details.tool_calls]
     line = head(
         title(kind),
         None if ended_well else badge(step.status, style),
@@ -176,7 +179,7 @@ def required(action: RequiredAction) -> Iterator[Element]:
         yield box
 
 
-def _call(call: ToolCall, status: str) -> Element:
+def _call(call: ToolCall, status: str, files: Files) -> Element:
     match call:
         case FunctionCall(function=function):
             shown = [*signature(function.name, function.arguments)]
@@ -192,13 +195,13 @@ def _call(call: ToolCall, status: str) -> Element:
                 if isinstance(output, LogsOutput):
                     shown.append(_output("Output", output.logs))
                 else:
-                    shown.append(
-                        element("div", "", "Picture: ", code(output.image.file_id))
-                    )
+                    shown.append(stored_picture(output.image.file_id, files))
         case FileSearchCall(file_search=search):
-            shown = [element("code", "", element("span", "name", "file_search"))]
+            query = "" if search.query is None else _json({"query": search.query})
+            shown = [*signature("file_search", query)]
             for result in search.results or ():
-                line = f"{result.score:.2f}  {result.file_name} "
+                page = "" if result.page is None else f"p. {result.page} "
+                line = f"{result.score:.2f}  {result.file_name} {page}"
                 shown.append(element("div", "", line, _faint(result.file_id)))
                 shown += [_output("Text", found.text) for found in result.content or ()]
     return element("div", "call", *shown)
