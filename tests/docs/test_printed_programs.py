@@ -167,6 +167,14 @@ def test_the_block_of_the_code_interpreters_page_prints_what_it_says(
     assert run(["-c", block], server, tmp_path) == "6 None\n"
 
 
+def test_the_block_of_the_hosted_tools_page_prints_what_it_says(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    (block,) = python_blocks("docs/hosted-tools.md")
+    printed = "It is 60: [total](sandbox:/mnt/data/total.txt). b'60'\n"
+    assert run(["-c", block], server, tmp_path) == printed
+
+
 def test_the_block_of_the_file_search_page_finds_and_cites(
     server: OpenAIServer, tmp_path: Path
 ) -> None:
@@ -237,6 +245,7 @@ def test_there_are_examples() -> None:
         "docs/coming-from.md",
         "docs/interpreters.md",
         "docs/file-search.md",
+        "docs/hosted-tools.md",
         "docs/indexing.md",
         "docs/langgraph.md",
         "docs/operations.md",
