@@ -15,7 +15,7 @@ from tests.acceptance.program import PATIENCE, run, start
 from tests.openai_server import Failure, OpenAIServer, tutor
 
 from langchain_assistants import cli
-from langchain_assistants.engine import executor
+from langchain_assistants.engine import driver
 from langchain_assistants.storage.database import Transaction
 from langchain_assistants.terminal.demo import EIGHT_LINES
 from langchain_assistants.terminal.observatory import ORDER
@@ -134,7 +134,7 @@ def test_a_call_that_is_executed_again_although_it_is_recorded_breaks_the_promis
         yield from ()
         return {}
 
-    monkeypatch.setattr(executor, "recorded_outputs", no_outputs)
+    monkeypatch.setattr(driver, "recorded_outputs", no_outputs)
 
     assert cli.main(["demo", "--database", str(tmp_path / "tutor.db")]) == 1
 

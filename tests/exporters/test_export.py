@@ -59,14 +59,21 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+def index_everything(engine: AssistantsEngine) -> None:
+    for store in engine.vector_stores.list():
+        engine.vector_stores.wait(store.id)
+
+
 def test_what_comes_out_goes_in_and_comes_out_the_same(
     engine_factory: EngineFactory, tmp_path: Path
 ) -> None:
     first, second = lived_in(engine_factory), engine_factory()
+    index_everything(first)
     write_folder(first.for_tenant("default"), tmp_path / "first")
     report = import_saved(second, tmp_path / "first")
     assert report.complete
     assert report.issues == []
+    index_everything(second)
     write_folder(second.for_tenant("default"), tmp_path / "second")
     here, there = contents(tmp_path / "first"), contents(tmp_path / "second")
     assert here.keys() == {

@@ -133,7 +133,7 @@ async def test_attachments_and_file_ids_join_the_message(
     make_assistant: MakeAssistant, ask: Ask, thread: str
 ) -> None:
     agent = make_assistant(["Hello.", "Bound."], cls=OpenAIAssistantRunnable)
-    seed_files(agent.engine, "file-1", "file-2", "file-3")
+    seed_files(engine_of(agent), "file-1", "file-2", "file-3")
     given: dict[str, Any] = {
         "content": "Hi",
         "attachments": [{"file_id": "file-1", "tools": [{"type": "file_search"}]}],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -11,15 +10,13 @@ from openai import OpenAI
 from tests.conftest import EngineFactory
 from tests.conversations import TIMEOUT
 from tests.importers import saved_data as data
+from tests.sandbox import Sandboxes
 from tests.server.conftest import Servers
 from tests.stored import broken_invariants
 
 from langchain_assistants import AssistantsEngine, OpenAIAssistantRunnable
 from langchain_assistants.importers import import_saved
 from langchain_assistants.testing import ModelCall, ScriptedChatModel
-
-# The hosted tools need a provider of the reader's; the function is his own.
-FUNCTION: Any = data.assistant()["tools"][2:]
 
 
 def remember(messages: list[BaseMessage], asked: ModelCall) -> str:
@@ -29,14 +26,17 @@ def remember(messages: list[BaseMessage], asked: ModelCall) -> str:
         if isinstance(message, AIMessage):
             known += [call["name"] for call in message.tool_calls]
         if not isinstance(message, ToolMessage) or message.name == "look_up":
-            known.append(message.text)
+            pictures = [part for part in message.content if "image_url" in part]
+            known.append(message.text + "[a picture]" * len(pictures))
     return " | ".join(known)
 
 
 @pytest.fixture
 def engine(engine_factory: EngineFactory, tmp_path: Path) -> AssistantsEngine:
     """An engine with what a person had saved."""
-    engine = engine_factory(ScriptedChatModel(respond=remember))
+    engine = engine_factory(
+        ScriptedChatModel(respond=remember), interpreter=Sandboxes()
+    )
     report = import_saved(engine, data.save(tmp_path / "saved"))
     assert report.complete
     return engine
@@ -45,7 +45,9 @@ def engine(engine_factory: EngineFactory, tmp_path: Path) -> AssistantsEngine:
 def remembered(number: int, question: str) -> str:
     """Return what the model is to have seen of a thread."""
     return (
-        f"You know about sales. | What is in picture {number}?[image {data.CHART}] | "
+        "You know about sales.\n\nFiles in /mnt/data of the code interpreter:\n"
+        f"- sales.csv ({data.SALES}) | What is in picture {number}?"
+        "[a picture][a picture] | "
         "code_interpreter | file_search |  | "
         f"look_up |  | order {number} is paid | "
         f"[image {data.CHART}]Sales of June: 12【4:0†manual.txt】. | {question}"
@@ -64,7 +66,7 @@ def test_the_next_turn_of_each_thread_goes_on_by_the_address(
                 thread.id, role="user", content="And now?"
             )
             run = client.beta.threads.runs.create_and_poll(
-                thread_id=thread.id, assistant_id=assistant.id, tools=FUNCTION
+                thread_id=thread.id, assistant_id=assistant.id
             )
             assert run.status == "completed"
             newest = client.beta.threads.messages.list(thread.id, run_id=run.id).data[0]
@@ -91,9 +93,7 @@ def test_the_next_turn_of_each_thread_goes_on_by_the_runnable(
     )
     for number in range(data.THREADS):
         thread_id = data.thread_id(number)
-        answer = agent.invoke(
-            {"content": "And now?", "thread_id": thread_id, "tools": FUNCTION}
-        )
+        answer = agent.invoke({"content": "And now?", "thread_id": thread_id})
         said = answer.return_values["output"]
         assert _plain(said) == _plain(remembered(number, "And now?"))
         assert len(list(engine.messages.list(thread_id))) == 4

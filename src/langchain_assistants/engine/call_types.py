@@ -65,7 +65,7 @@ def is_open(call: Mapping[str, Any]) -> bool:
 def outcome(call: Mapping[str, Any]) -> Any:
     """Return what came of a call: text of a function, a list of a hosted tool."""
     kind = call["type"]
-    return call[kind][_OUTCOME[kind]]
+    return call[kind].get(_OUTCOME[kind])
 
 
 def answer(call: dict[str, Any], outcome: str | Mapping[str, Any]) -> None:

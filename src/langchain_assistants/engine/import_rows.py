@@ -318,6 +318,7 @@ def _run_columns(item: Imported, tenant: str) -> dict[str, Any]:
         "incomplete_reason": details.get("reason"),
         "prompt_tokens": usage.get("prompt_tokens") or 0,
         "completion_tokens": usage.get("completion_tokens") or 0,
+        "interpreter_seconds": usage.get("interpreter_seconds"),
         "attempt": 1,
         "worker": None,
         "lease_until": None,

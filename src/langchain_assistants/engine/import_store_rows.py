@@ -135,6 +135,7 @@ def _store_columns(
         "id": item.id,
         "tenant": tenant,
         "version": 1,
+        "fts_number": None,
         "created_at": item.created_at,
         "last_active_at": active_at,
         "expires_days": days,
