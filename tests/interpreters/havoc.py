@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from tests.interpreters.breakage import SURVIVED
 from tests.interpreters.scene import HELD, Scene, left_over, loses, survives
@@ -236,6 +237,24 @@ async def a_daemon_after_the_end(scene: Scene) -> str:
     if len(pids) < expected or left_over(pids) or path.exists():
         return f"{pids} {left_over(pids)} {path.exists()}"
     return HELD
+
+
+def _memory_scores(pid: int) -> list[str]:
+    processes = Processes().tree(pid)
+    return [Path(f"/proc/{p.pid}/oom_score_adj").read_text() for p in processes]
+
+
+@attack
+async def a_machine_without_memory(scene: Scene) -> str:
+    session = scene.large.session()
+    await session.run("1", timeout=60)
+    assert session.lodging is not None
+    assert session.lodging.worker is not None
+    scores = _memory_scores(session.lodging.worker.pid)
+    await session.close()
+    # bubblewrap itself, which watches from outside, stays as it is.
+    inside = scores[1:] if scene.jail == "bubblewrap" else scores
+    return HELD if inside and set(inside) == {"1000\n"} else str(scores)
 
 
 @attack

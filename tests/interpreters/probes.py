@@ -198,9 +198,10 @@ if H["jail"] == "bubblewrap":
     for pid in filter(str.isdigit, os.listdir("/proc")):
         status = open(f"/proc/{pid}/status").read()
         limits = open(f"/proc/{pid}/limits").read().splitlines()
-        sizes = [l.split()[3] for l in limits if l.startswith(("Max file", "Max addr"))]
-        if "Seccomp:\\t2" not in status or "unlimited" in sizes:
-            done.append(f"{pid} {sizes} {status}")
+        sizes = ("Max file size", "Max address space", "Max open files")
+        done += [f"{pid} {l}" for l in limits if l.startswith(sizes) and "unlim" in l]
+        if "Seccomp:\\t2" not in status:
+            done.append(f"{pid} {status}")
     if open("/proc/self/oom_score_adj").read() != "1000\\n":
         done.append("is not the first to go when memory ends")
 """,
