@@ -103,7 +103,10 @@ class Confinement:
         prctl(_SET_DUMPABLE, 1)
 
     def _go_first_when_memory_ends(self) -> None:
-        """Let the kernel kill this process before the host's; hard to undo for root."""
+        """Let the kernel kill this process before others.
+
+        Code can undo it only where the host is not root and /proc is in sight.
+        """
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
             score.write(str(_FIRST_TO_GO))
 
