@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from tests.interpreters.breakage import SURVIVED
 from tests.interpreters.scene import HELD, Scene, left_over, loses, survives
@@ -65,13 +66,13 @@ for _ in range(3):
 time.sleep(30)
 """
 _THREADS = """
-import threading
+import threading, time
 threading.stack_size(65536)
 hold = threading.Event()
 try:
     while True: threading.Thread(target=hold.wait, daemon=True).start()
-except RuntimeError:
-    assert threading.active_count() < 64
+except (RuntimeError, MemoryError):
+    if threading.active_count() >= 64: time.sleep(60)
 """
 _STUBBORN_FROM_HERE = """
 import signal
@@ -149,7 +150,7 @@ async def a_thread_bomb(scene: Scene) -> str:
     session = scene.small.session()
     try:
         result = await session.run(_THREADS, timeout=60)
-        # The kernel refuses, or the memory ends, or where none can be counted the
+        # The kernel refuses, or the memory ends, or where neither stops it soon the
         # warden comes.
         again = await session.run("1", timeout=60)
         held = (not result.error or result.state_lost) and not again.error
@@ -236,6 +237,24 @@ async def a_daemon_after_the_end(scene: Scene) -> str:
     if len(pids) < expected or left_over(pids) or path.exists():
         return f"{pids} {left_over(pids)} {path.exists()}"
     return HELD
+
+
+def _memory_scores(pid: int) -> list[str]:
+    processes = Processes().tree(pid)
+    return [Path(f"/proc/{p.pid}/oom_score_adj").read_text() for p in processes]
+
+
+@attack
+async def a_machine_without_memory(scene: Scene) -> str:
+    session = scene.large.session()
+    await session.run("1", timeout=60)
+    assert session.lodging is not None
+    assert session.lodging.worker is not None
+    scores = _memory_scores(session.lodging.worker.pid)
+    await session.close()
+    # bubblewrap itself, which watches from outside, stays as it is.
+    inside = scores[1:] if scene.jail == "bubblewrap" else scores
+    return HELD if inside and set(inside) == {"1000\n"} else str(scores)
 
 
 @attack

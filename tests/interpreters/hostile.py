@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.interpreters.scene import HELD, Scene, scene_of
 
 from langchain_assistants.interpreters.base import ExecutionResult
 
+OPEN_FILES = 250
+"""What this machine lets a process have: fewer than a session asks for."""
 AT_ONCE = 8
 """Attacks that run at the same time: most of them wait for their end."""
 
@@ -77,4 +80,5 @@ async def main(jail: str, only: list[str]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     print(json.dumps(asyncio.run(main(sys.argv[1], sys.argv[2:]))))

@@ -30,6 +30,13 @@ def read(path):
 def write(path):
     with open(path, "ab") as file:
         file.write(b"x")
+
+libc.mmap.restype = ctypes.c_void_p
+
+def share(flags, fd):
+    words = [ctypes.c_size_t(4096), 3, flags, fd, ctypes.c_long(0)]
+    if libc.mmap(None, *words) == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "refused")
 """
 
 PROBES: dict[str, str] = {
@@ -185,6 +192,62 @@ if H["jail"] == "bubblewrap":
     writable = {m[1] for m in mounts if "rw" in m[3].split(",") and m[2] == "tmpfs"}
     if writable:
         done.append(f"writable tmpfs {writable}")
+""",
+    "no_process_in_the_jail_is_without_a_filter": """
+if H["jail"] == "bubblewrap":
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        status = open(f"/proc/{pid}/status").read()
+        limits = open(f"/proc/{pid}/limits").read().splitlines()
+        sizes = ("Max file size", "Max address space", "Max open files")
+        done += [f"{pid} {l}" for l in limits if l.startswith(sizes) and "unlim" in l]
+        if "Seccomp:\\t2" not in status:
+            done.append(f"{pid} {status}")
+    if open("/proc/self/oom_score_adj").read() != "1000\\n":
+        done.append("is not the first to go when memory ends")
+""",
+    "no_memory_belongs_to_nobody": """
+MAP_SHARED, MAP_SHARED_VALIDATE, MAP_PRIVATE, MAP_ANONYMOUS = 1, 3, 2, 0x20
+share(MAP_PRIVATE | MAP_ANONYMOUS, -1)
+for flags in (MAP_SHARED, MAP_SHARED_VALIDATE):
+    attempt(f"anonymous {flags}", share, flags | MAP_ANONYMOUS, -1)
+attempt("zeros", lambda: share(MAP_SHARED, os.open("/dev/zero", os.O_RDWR)))
+attempt("read zeros", lambda: share(MAP_PRIVATE, os.open("/dev/zero", os.O_RDONLY)))
+a, b = socket.socketpair()
+for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+    attempt(f"buffer {option}", a.setsockopt, socket.SOL_SOCKET, option, 1 << 24)
+""",
+    "no_disk_belongs_to_nobody": """
+import platform
+FALLOC_FL_KEEP_SIZE, CLOSE_RANGE_UNSHARE = 1, 2
+CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
+own = open("beyond", "wb")
+os.posix_fallocate(own.fileno(), 0, 4096)
+if platform.machine() == "x86_64":
+    attempt("beyond the end", call, 285, own.fileno(), FALLOC_FL_KEEP_SIZE, 0, 1 << 30)
+    attempt("descriptors of its own", call, 436, 900, 901, CLOSE_RANGE_UNSHARE)
+    thread = CLONE_VM | CLONE_SIGHAND | 0x10000
+    for shared in (0, CLONE_FS, CLONE_FILES):
+        try:
+            call(56, thread | shared, 0, 0, 0, 0)
+        except PermissionError:
+            continue
+        except OSError as error:
+            done.append(f"a thread with files of its own {shared} {error}")
+if os.fstat(own.fileno()).st_blocks > 8:
+    done.append("allocated")
+""",
+    "files_are_opened_to_read_or_write_only": """
+for path in (H["secret"], os.__file__, "own", "/dev/ptmx", "/dev/null"):
+    for more in (0, os.O_TRUNC, os.O_CREAT):
+        attempt(f"{path} {more}", os.open, path, 3 | more)
+for path in ("/dev/ptmx", "/dev/tty", "/dev/pts/0", "/dev/console", "/dev/kvm"):
+    attempt(path, os.open, path, os.O_RDWR)
+""",
+    "files_of_the_host_are_not_locked": """
+import fcntl
+for operation in (fcntl.LOCK_SH, fcntl.LOCK_EX):
+    with open(os.__file__) as shared:
+        attempt(f"{operation}", fcntl.flock, shared, operation | fcntl.LOCK_NB)
 """,
     "a_program_with_more_rights_gains_none": """
 import subprocess, glob

@@ -19,7 +19,11 @@ TABLES = [
     syscalls.ATTRIBUTES,
 ]
 OWN_PID = 77
-NEW_USER_NAMESPACE, THREAD = 0x10000000, 0x00010000
+NEW_USER_NAMESPACE, ONLY_THREAD = 0x10000000, 0x00010000
+CLONE_FILES, CLONE_FS = 0x400, 0x200
+THREAD = ONLY_THREAD | CLONE_FILES | CLONE_FS
+MAP_SHARED, MAP_SHARED_VALIDATE, MAP_PRIVATE, MAP_ANONYMOUS = 1, 3, 2, 0x20
+KEEP_SIZE, UNSHARE, CLOSE_ON_EXEC = 1, 2, 4
 # ptrace, mount, bpf, keyctl, unshare, io_uring_setup, userfaultfd, memfd_create,
 # process_vm_writev, connect, sendmsg, and a call that nobody has.
 FOREIGN = {
@@ -99,9 +103,34 @@ def test_a_thread_is_started_and_a_namespace_is_not(machine: str) -> None:
     for filter in (with_children, alone):
         assert filter.verdict("clone", THREAD) == ALLOWED
         assert filter.verdict("clone", NEW_USER_NAMESPACE) == errno.EPERM
+        assert filter.verdict("clone", THREAD | NEW_USER_NAMESPACE) == errno.EPERM
     assert with_children.verdict("clone", 17) == ALLOWED
     assert alone.verdict("clone", 17) == errno.EPERM
     assert alone.verdict("execve") == errno.ENOSYS
+
+
+def test_a_thread_has_no_files_of_its_own(machine: str) -> None:
+    for filter in (
+        Filter(machine, processes=True),
+        Filter(machine, processes=False),
+    ):
+        for shared in (0, CLONE_FS, CLONE_FILES):
+            assert filter.verdict("clone", ONLY_THREAD | shared) == errno.EPERM
+        assert filter.verdict("close_range", 3, 99, 0) == ALLOWED
+        assert filter.verdict("close_range", 3, 99, CLOSE_ON_EXEC) == ALLOWED
+        assert filter.verdict("close_range", 3, 99, UNSHARE) == errno.EINVAL
+
+
+def test_memory_and_disk_belong_to_somebody(machine: str) -> None:
+    filter = Filter(machine, processes=True)
+    for flags in (MAP_PRIVATE | MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED):
+        assert filter.verdict("mmap", 0, 4096, 3, flags) == ALLOWED
+    for flags in (MAP_SHARED, MAP_SHARED_VALIDATE):
+        flags |= MAP_ANONYMOUS
+        assert filter.verdict("mmap", 0, 4096, 3, flags) == errno.EPERM
+    assert filter.verdict("fallocate", 3, 0) == ALLOWED
+    assert filter.verdict("fallocate", 3, KEEP_SIZE) == errno.EOPNOTSUPP
+    assert "setsockopt" not in filter.names
 
 
 def test_without_children_only_itself_is_signalled(machine: str) -> None:
@@ -127,6 +156,8 @@ def test_what_is_opened_for_reading_is_not_truncated(machine: str) -> None:
     assert filter.verdict("openat", -100, 0, os.O_RDONLY) == ALLOWED
     assert filter.verdict("openat", -100, 0, os.O_WRONLY | os.O_TRUNC) == ALLOWED
     assert filter.verdict("openat", -100, 0, os.O_RDONLY | os.O_TRUNC) == errno.EPERM
+    for more in (0, os.O_TRUNC, os.O_CREAT):
+        assert filter.verdict("openat", -100, 0, os.O_ACCMODE | more) == errno.EPERM
 
 
 def test_a_pair_of_sockets_is_of_streams(machine: str) -> None:

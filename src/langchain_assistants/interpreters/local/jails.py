@@ -19,7 +19,9 @@ from langchain_assistants.interpreters.local.limits import Limits
 
 JailName = Literal["bubblewrap", "landlock", "none"]
 
-_DEVICES = ("/dev/urandom", "/dev/random", "/dev/zero", "/dev/full")
+# Not /dev/zero, whose shared memory belongs to nobody, and no terminals.
+_DEVICES = ("/dev/urandom", "/dev/random", "/dev/full")
+_DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
 _MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
 
 
@@ -70,9 +72,13 @@ class Bubblewrap:
             if _is_root()
             else ["--unshare-all"]
         )
-        mounts = ["--proc", "/proc", "--dev", "/dev"]
+        mounts = ["--proc", "/proc", *_folders_above("/dev/null")]
+        for path in (*_DEVICES, "/dev/null"):
+            mounts += ["--dev-bind", path, path]
+        for name, target in _DESCRIPTORS.items():
+            mounts += ["--symlink", f"/proc/self/fd{target}", f"/dev/{name}"]
         mounts += ["--bind", str(folder.shared_memory), "/dev/shm"]
-        mounts += ["--remount-ro", "/dev", "--bind", str(folder.temporary), "/tmp"]
+        mounts += ["--bind", str(folder.temporary), "/tmp"]
         for path in runtime.readable():
             mounts += [*_folders_above(path), "--ro-bind", path, path]
         for name in ("bin", "lib", "lib32", "lib64"):
@@ -85,7 +91,8 @@ class Bubblewrap:
         return [
             bwrap,
             *namespaces,
-            *["--die-with-parent", "--new-session", "--hostname", "sandbox"],
+            *["--die-with-parent", "--new-session", "--as-pid-1"],
+            *["--hostname", "sandbox"],
             *mounts,
             *["--remount-ro", "/", "--chdir", HOME, "--"],
             *_worker(confinement, requests, events, alias=None),

@@ -45,12 +45,22 @@ def fork():
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
 
+def overwrite():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with open(f"/proc/{{pid}}/status") as status:
+            confined = "Seccomp:\\t2" in status.read()
+        if not confined:
+            open(f"/proc/{{pid}}/mem", "r+b").close()
+            return
+    raise PermissionError
+
 attempt("read a file of yours", lambda: open({secret!r}).close())
 attempt("list a folder of yours", lambda: os.listdir({folder!r}))
 attempt("write next to your files", lambda: open({secret!r} + "2", "w").close())
 attempt("connect to a port", lambda: socket.create_connection({address!r}, 1).close())
 attempt("connect to a socket of yours", unix)
 attempt("start processes without end", fork)
+attempt("change a process that is not confined", overwrite)
 if {pid} > 2:  # a namespace has processes of those numbers too
     attempt("signal this process", lambda: os.kill({pid}, 0))
 if set(os.environ) & set({environment!r}):
@@ -62,7 +72,7 @@ print(json.dumps(done))
 async def weaknesses(session: InterpreterSession, limits: Limits) -> list[str]:
     """Try to break out of a session; return what went wrong, in words.
 
-    It reads a secret, connects, signals and forks; each has to fail.
+    It reads a secret, connects, signals, forks and more; each has to fail.
     """
     with tempfile.TemporaryDirectory() as name, socket.socket() as port:
         folder = Path(name)

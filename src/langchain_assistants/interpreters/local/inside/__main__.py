@@ -1,5 +1,7 @@
 """The jail's process: it confines itself, then takes orders until its pipe ends.
 
+In a namespace of processes it does so twice: as the first of them, and as its child.
+
 Python runs this file by its path, so it first makes itself part of its package: no
 import path leads to the rest of ours, which the jail need not show.
 """
@@ -7,6 +9,7 @@ import path leads to the rest of ours, which the jail need not show.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import types
 from os.path import dirname
@@ -18,7 +21,10 @@ if __name__ == "__main__":
     __package__ = "inside"
 
     from .confinement import Confinement
+    from .first import stay_behind
     from .worker import serve
 
     Confinement(**json.loads(sys.argv[1])).enter()
+    if os.getpid() == 1:
+        stay_behind()
     serve(**json.loads(sys.argv[2]))

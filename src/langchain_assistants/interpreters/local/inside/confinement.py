@@ -8,6 +8,7 @@ import resource
 import signal
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from . import landlock, seccomp
 from .kernel import prctl, syscall
@@ -19,6 +20,7 @@ _READ_AND_SEARCH = 2
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION = 0x20080522
 _NICENESS = 10
+_FIRST_TO_GO = 1000
 
 
 class Confinement:
@@ -38,7 +40,8 @@ class Confinement:
         """Take nothing yet.
 
         Args:
-            limits: rlimits by their names without `RLIMIT_`.
+            limits: rlimits by their names without `RLIMIT_`; lower ones that this
+                machine sets stay.
             read: Paths that can be read, under Landlock.
             write: Paths that can be written, under Landlock.
             landlock: The ABI version to use; 0: the mounts decide what is reached.
@@ -62,6 +65,7 @@ class Confinement:
             OSError: Something could not be taken; run nothing then.
         """
         os.nice(_NICENESS)
+        self._go_first_when_memory_ends()
         rules = landlock.Ruleset(self.landlock) if self.landlock else None
         if rules is not None:
             rules.allow_reading(self.read)
@@ -70,7 +74,7 @@ class Confinement:
             self._become(self.uid)
         self._die_with_the_parent()
         for name, limit in self.limits.items():
-            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+            _lower(getattr(resource, f"RLIMIT_{name}"), limit)
         prctl(_SET_NO_NEW_PRIVILEGES, 1)
         if rules is not None:
             rules.enforce()
@@ -98,8 +102,24 @@ class Confinement:
         # Else the process could not look at its own entries in /proc.
         prctl(_SET_DUMPABLE, 1)
 
+    def _go_first_when_memory_ends(self) -> None:
+        """Let the kernel kill this process before others.
+
+        Code can undo it only where the host is not root and /proc is in sight.
+        """
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+            score.write(str(_FIRST_TO_GO))
+
     def _die_with_the_parent(self) -> None:
         """Set the death signal, which a change of user would have cleared."""
         prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
         if self.parent is not None and os.getppid() != self.parent:
             os._exit(1)
+
+
+def _lower(kind: int, limit: int) -> None:
+    """Set a limit for good, no higher than what this process may have."""
+    highest = resource.getrlimit(kind)[1]
+    if highest != resource.RLIM_INFINITY:
+        limit = min(limit, highest)
+    resource.setrlimit(kind, (limit, limit))

@@ -18,9 +18,11 @@ _X32 = 0x40000000
 
 _SET_SECCOMP, _FILTER = 22, 2
 _NEW_NAMESPACES = 0x7E020000
-_CLONE_THREAD = 0x00010000
+_CLONE_THREAD, _CLONE_FILES, _CLONE_FS = 0x00010000, 0x400, 0x200
+_MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
+_CLOSE_ON_EXEC_RANGE = 4
 _UNIX, _STREAM = 1, 1
-_TRUNCATE, _WRITING = os.O_TRUNC, os.O_WRONLY | os.O_RDWR
+_TRUNCATE, _WRITING, _ACCESS = os.O_TRUNC, os.O_WRONLY | os.O_RDWR, os.O_ACCMODE
 
 # Duplicates, flags and locks; owners and signals of a descriptor are left out: they
 # make the kernel send a signal to another process.
@@ -79,13 +81,8 @@ def program(machine: str, *, processes: bool, own_pid: int) -> list[Instruction]
 
 def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
     own_only = [*_one_of(0, [own_pid]), _refuse(errno.EPERM)]
-    clone = (
-        [*_argument(0), (_ANY_BIT, 0, 1, _NEW_NAMESPACES), _refuse(errno.EPERM)]
-        if processes
-        else [*_argument(0), (_ANY_BIT, 1, 0, _CLONE_THREAD), _refuse(errno.EPERM)]
-    )
     return {
-        "clone": [*clone, _allow()],
+        "clone": _cloning(processes=processes),
         "kill": [_allow()] if processes else own_only,
         "tgkill": [_allow()] if processes else own_only,
         "prlimit64": [*_one_of(0, [0]), _refuse(errno.EPERM)],
@@ -106,12 +103,39 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         ],
         "open": _opening(1),
         "openat": _opening(2),
+        # Such memory lives on as long as one page of it is mapped, and only that page
+        # is counted.
+        "mmap": [*_not_all_of(3, _MAP_SHARED | _MAP_ANONYMOUS), _allow()],
+        # Other modes allocate beyond a file's end, where its limit does not hold.
+        "fallocate": [*_one_of(1, [0]), _refuse(errno.EOPNOTSUPP)],
+        # It can give a thread descriptors of its own, as `clone` could.
+        "close_range": [*_one_of(2, [0, _CLOSE_ON_EXEC_RANGE]), _refuse(errno.EINVAL)],
     }
 
 
-def _opening(flags: int) -> list[Instruction]:
-    """Refuse to truncate what is opened for reading: old Landlocks let it pass."""
+def _cloning(*, processes: bool) -> list[Instruction]:
+    """Refuse namespaces, and threads with files of their own: nobody sees those."""
+    thread = _CLONE_THREAD | _CLONE_FILES | _CLONE_FS
+    process = [(_ANY_BIT, 0, 1, _CLONE_THREAD), _refuse(errno.EPERM), _allow()]
     return [
+        *_argument(0),
+        (_ANY_BIT, 0, 1, _NEW_NAMESPACES),
+        _refuse(errno.EPERM),
+        (_MASK, 0, 0, thread),
+        (_EQUAL, 0, 1, thread),
+        _allow(),
+        *(process if processes else [_refuse(errno.EPERM)]),
+    ]
+
+
+def _opening(flags: int) -> list[Instruction]:
+    """Refuse what Landlock takes for harmless.
+
+    That is to open with the fourth mode, neither for reading nor for writing, which
+    drivers and truncation know, and, in old versions, to truncate while reading.
+    """
+    return [
+        *_not_all_of(flags, _ACCESS),
         *_argument(flags),
         (_ANY_BIT, 1, 0, _TRUNCATE),
         _allow(),
@@ -128,6 +152,15 @@ def _block(number: int, rule: list[Instruction]) -> list[Instruction]:
 def _one_of(index: int, values: Iterable[int]) -> list[Instruction]:
     allowed = [((_EQUAL, 0, 1, value), _allow()) for value in values]
     return [*_argument(index), *(step for pair in allowed for step in pair)]
+
+
+def _not_all_of(index: int, bits: int) -> list[Instruction]:
+    return [
+        *_argument(index),
+        (_MASK, 0, 0, bits),
+        (_EQUAL, 0, 1, bits),
+        _refuse(errno.EPERM),
+    ]
 
 
 def _argument(index: int) -> list[Instruction]:
