@@ -139,7 +139,7 @@ def running(program: str, argument: str) -> list[int]:
 
 
 def _tell(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 

@@ -5,6 +5,7 @@ It lives as long as the process: a worker dies with the thread that started it.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -112,7 +113,9 @@ class Warden:
             if worker.excess is not None:
                 worker.kill()
             now = time.monotonic()
-            worker.look_at = now + max(_LOOK_SECONDS, _REST_PER_LOOK * (now - begun))
+            rested = now + _REST_PER_LOOK * (now - begun)
+            # On a common beat one look at the machine's processes serves all.
+            worker.look_at = math.ceil(rested / _LOOK_SECONDS) * _LOOK_SECONDS
 
     def _excess(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         tree = processes.tree(worker.pid)
