@@ -5,7 +5,6 @@ It lives as long as the process: a worker dies with the thread that started it.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -32,6 +31,8 @@ T = TypeVar("T")
 _LOOK_SECONDS = 0.25
 # A session whose folder takes long to walk is looked at less often, and no other.
 _REST_PER_LOOK = 5
+# Who is due soon is looked at now: one look at all processes then serves them all.
+_TOGETHER_SECONDS = 0.1
 
 
 class Warden:
@@ -100,7 +101,7 @@ class Warden:
         processes: Processes | None = None
         for worker in self._watched:
             begun = time.monotonic()
-            if begun < worker.look_at:
+            if begun + _TOGETHER_SECONDS < worker.look_at:
                 continue
             try:
                 if worker.kill_at is not None and begun > worker.kill_at:
@@ -113,9 +114,7 @@ class Warden:
             if worker.excess is not None:
                 worker.kill()
             now = time.monotonic()
-            rested = now + _REST_PER_LOOK * (now - begun)
-            # On a common beat one look at the machine's processes serves all.
-            worker.look_at = math.ceil(rested / _LOOK_SECONDS) * _LOOK_SECONDS
+            worker.look_at = now + max(_LOOK_SECONDS, _REST_PER_LOOK * (now - begun))
 
     def _excess(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         tree = processes.tree(worker.pid)
