@@ -17,10 +17,13 @@ Attack = Callable[[Scene], Awaitable[str]]
 ATTACKS: dict[str, Attack] = {}
 
 _NAMELESS = """
-import os
+import os, time
 kept_open = []
 while True:
-    kept_open.append(open("x", "wb"))
+    try:
+        kept_open.append(open("x", "wb"))
+    except OSError:
+        time.sleep(30)
     os.unlink("x")
     kept_open[-1].write(bytes(1_000_000))
     kept_open[-1].flush()

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.interpreters.havoc import ATTACKS
+from tests.interpreters.hiding import ATTACKS
 from tests.interpreters.probes import PRELUDE, PROBES
 from tests.interpreters.scene import HELD, Scene, scene_of
 

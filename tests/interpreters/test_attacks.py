@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.interpreters.havoc import ATTACKS
+from tests.interpreters.hiding import ATTACKS
 from tests.interpreters.probes import PRELUDE, PROBES
 from tests.interpreters.scene import HELD
 from tests.interpreters.staging import ROOT, USERS, command

@@ -13,6 +13,11 @@ from typing import Any
 _PIECE = 262_144
 LONGEST_LINE = 20_000_000
 """A worker that sends more without an end is not ours any more."""
+MOST_BYTES, MOST_LINES = 200_000_000, 100_000
+"""What follows one request at most, far more than any output that is kept."""
+_LINES_AT_ONCE = 100
+# JSON in few bytes can be objects in many: ours are a few long strings.
+_MOST_QUOTES, _MOST_BESIDES_STRINGS = 2_000, 10_000
 
 
 class Channel:
@@ -27,6 +32,7 @@ class Channel:
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []
         self._rest_size = 0
+        self._received_bytes = self._received_lines = 0
         self._closed = False
 
     async def send(self, **request: object) -> None:
@@ -35,6 +41,7 @@ class Channel:
         Raises:
             OSError: The worker is gone.
         """
+        self._received_bytes = self._received_lines = 0
         line = memoryview((json.dumps(request) + "\n").encode())
         loop = asyncio.get_running_loop()
         while line:
@@ -51,13 +58,24 @@ class Channel:
 
     async def receive(self) -> dict[str, Any] | None:
         """Return the next event; None: the worker is gone, or it talks nonsense."""
+        if self._received_lines % _LINES_AT_ONCE == _LINES_AT_ONCE - 1:
+            await asyncio.sleep(0)  # a flood must not keep others from running
         while not self._lines:
             if self._closed or self._rest_size > LONGEST_LINE:
                 return None
             if not await self._read():
                 return None
+        line = self._lines.popleft()
+        self._received_lines += 1
+        self._received_bytes += len(line)
+        if (
+            self._received_lines > MOST_LINES
+            or self._received_bytes > MOST_BYTES
+            or not _is_flat(line)
+        ):
+            return None
         try:
-            event = json.loads(self._lines.popleft())
+            event = json.loads(line)
         except (ValueError, RecursionError):
             return None
         return event if isinstance(event, dict) else None
@@ -87,6 +105,17 @@ class Channel:
         self._rest.append(rest)
         self._rest_size += len(rest)
         return bool(piece)
+
+
+def _is_flat(line: bytes) -> bool:
+    """Return whether a line is little besides the inside of some strings."""
+    if len(line) > LONGEST_LINE:
+        return False
+    parts = line.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', _MOST_QUOTES)
+    return (
+        len(parts) <= _MOST_QUOTES
+        and sum(map(len, parts[::2])) <= _MOST_BESIDES_STRINGS
+    )
 
 
 async def _ready(

@@ -7,6 +7,7 @@ import time
 from typing import Literal
 
 from langchain_assistants.interpreters.base import OnEvent, StopReason
+from langchain_assistants.interpreters.local.idleness import Idleness
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.worker_events import output_event
 from langchain_assistants.interpreters.local.worker_process import WorkerProcess
@@ -97,6 +98,7 @@ class Execution:
                 if known is not None:
                     await self.output.add(known)
             elif event.get("number") == self.number:
+                self.worker.idleness = Idleness()
                 self.worker.kill_at = None
                 if known is not None and self.stopped is None:
                     await self.output.add(known)

@@ -138,10 +138,15 @@ class SessionFolder:
         found.sort(key=lambda file: file.modified, reverse=True)
         return sorted(found[:LISTED_FILES], key=lambda file: file.path)
 
-    def usage(self, most: int) -> Usage:
-        """Add up what all files take; stop after `most` entries."""
+    def usage(self, most: int, *, steady: bool = False) -> Usage:
+        """Add up what all files take; stop after `most` entries.
+
+        Raises:
+            PermissionError: Somebody is closing folders in front of us.
+            Unsteady: Somebody moves files in front of us, and `steady` forbids it.
+        """
         size = entries = 0
-        for parts, info in walk(self.path):
+        for parts, info in walk(self.path, steady=steady):
             size += info.st_blocks * 512
             entries += 1
             if len(parts) >= DEEPEST:

@@ -22,7 +22,10 @@ from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.trees import AS_FOLDER, delete_tree
 from langchain_assistants.interpreters.local.users import User
 from langchain_assistants.interpreters.local.warden import Warden
-from langchain_assistants.interpreters.local.worker_process import WorkerProcess
+from langchain_assistants.interpreters.local.worker_process import (
+    WorkerProcess,
+    kill_starting,
+)
 
 _PREFIX = "langchain-assistants-sessions-"
 
@@ -217,7 +220,7 @@ def _new_base() -> tuple[Path, int]:
 
 
 def _delete_stale_bases() -> None:
-    """Delete what processes left that were killed."""
+    """Delete what processes left that were killed, and end what they were starting."""
     for base in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             found = base.lstat()
@@ -227,6 +230,7 @@ def _delete_stale_bases() -> None:
             fd = os.open(base, AS_FOLDER)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                kill_starting(base)
                 delete_tree(base)
             finally:
                 os.close(fd)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+_GONE = (FileNotFoundError, ProcessLookupError)
+_GENERATIONS = 8  # that come while their parents are being stopped
+_DEAD = (b"Z", b"X")
+_EXITING = 0x4  # PF_EXITING of the kernel
+_DELETED = b" (deleted)"
+_ANONYMOUS = (b"/dev/zero", b"/SYSV")  # memory that is no file
+
+File = tuple[int, int]
+"""A device and an inode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,23 +29,29 @@ class Process:
 
     Attributes:
         memory: Resident bytes, shared ones included.
+        seconds: Processor time, that of children included which it waited for.
     """
 
     pid: int
     parent: int
     tasks: int
     memory: int
+    seconds: float
 
 
 class Processes:
     """A look at all processes, at one moment; without /proc none is seen."""
 
     def __init__(self) -> None:
-        """Look."""
+        """Look.
+
+        Raises:
+            OSError: There is no descriptor left to look with.
+        """
         self._children: dict[int, list[Process]] = defaultdict(list)
         self._known: dict[int, Process] = {}
-        for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-            if name.isdigit() and (process := _process(int(name))):
+        for pid in _pids():
+            if process := _process(pid):
                 self._children[process.parent].append(process)
                 self._known[process.pid] = process
 
@@ -50,30 +68,117 @@ def memory(processes: Iterable[Process]) -> int:
     return sum(_share(process) for process in processes)
 
 
-def nameless_files(processes: Iterable[Process]) -> int:
-    """Return the bytes of files that are open but have no name any more."""
-    sizes: dict[tuple[int, int], int] = {}
+def nameless_files(
+    processes: Iterable[Process], *, besides: tuple[str, ...], largest: int
+) -> int:
+    """Return the bytes of files that are held but have no name any more.
+
+    Args:
+        processes: Who may hold them: as open files, in memory, or as their program.
+        besides: Where they write nothing: a package's upgrade takes files away too.
+        largest: What a file is taken for whose size cannot be seen.
+
+    Raises:
+        PermissionError: One keeps secret what it holds.
+    """
+    sizes: dict[File, int] = {}
+    mapped: dict[File, str] = {}
     for process in processes:
-        folder = f"/proc/{process.pid}/fd"
+        folder = f"/proc/{process.pid}"
+        maps = b""
+        # Each thread can have descriptors of its own; memory they share.
+        for task in _threads(folder) if process.tasks > 1 else [folder]:
+            try:
+                for path in _held_files(task):
+                    _add(sizes, path)
+                maps = maps or _maps(task)
+            except PermissionError:
+                if not _is_leaving(task):
+                    raise
+        mapped |= _mapped_files(folder, maps, besides)
+    for file in mapped.keys() - sizes.keys():
         try:
-            for name in os.listdir(folder):
-                file = os.stat(f"{folder}/{name}")
-                if stat.S_ISREG(file.st_mode) and not file.st_nlink:
-                    sizes[file.st_dev, file.st_ino] = file.st_blocks * 512
-        except OSError:  # it ended, or closed the file, in the meantime
-            continue
+            _add(sizes, mapped[file])
+        except PermissionError:  # the size is told to root alone
+            sizes[file] = largest
     return sum(sizes.values())
 
 
-def _process(pid: int) -> Process | None:
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Let a process and all that descend from it do nothing for a moment."""
+    held: set[int] = set()
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
+        for _ in range(_GENERATIONS):
+            new = {process.pid for process in Processes().tree(pid)} - held
+            if not new:
+                break
+            for one in new:
+                _tell(one, signal.SIGSTOP)
+            held |= new
+        yield
+    finally:
+        for one in held:
+            _tell(one, signal.SIGCONT)
+
+
+def running(program: str, argument: str) -> list[int]:
+    """Return the processes of a program that have a text in their arguments."""
+    found = []
+    for pid in _pids():
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                name, *arguments = file.read().split(b"\0")
+        except OSError:
+            continue
+        if os.path.basename(name) == program.encode() and any(
+            argument.encode() in given for given in arguments
+        ):
+            found.append(pid)
+    return found
+
+
+def _tell(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _pids() -> Iterator[int]:
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdigit():
+            yield int(name)
+
+
+def _process(pid: int) -> Process | None:
+    fields = _fields(f"/proc/{pid}")
+    if fields is None:
         return None
-    if fields[0] in (b"Z", b"X"):  # dead, and its parent has not heard of it yet
+    tasks = int(fields[17])
+    living: list[bytes] | None = fields
+    if fields[0] in _DEAD:  # and its parent has not heard of it yet
+        # Other threads can live on: what they use is told by them alone.
+        told = map(_fields, _threads(f"/proc/{pid}")) if tasks > 1 else ()
+        living = next((f for f in told if f and f[0] not in _DEAD), None)
+    if living is None:
         return None
-    return Process(pid, int(fields[1]), int(fields[17]), int(fields[21]) * _PAGE)
+    seconds = sum(map(int, fields[11:15])) * _TICK
+    return Process(pid, int(fields[1]), tasks, int(living[21]) * _PAGE, seconds)
+
+
+def _fields(folder: str) -> list[bytes] | None:
+    """Return what is told of a process or thread, from its state on."""
+    try:
+        with open(f"{folder}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except (*_GONE, PermissionError):
+        return None
+
+
+def _threads(folder: str) -> list[str]:
+    try:
+        return [f"{folder}/task/{tid}" for tid in os.listdir(f"{folder}/task")]
+    except _GONE:
+        return []
 
 
 def _share(process: Process) -> int:
@@ -86,3 +191,50 @@ def _share(process: Process) -> int:
     except OSError:
         pass
     return process.memory
+
+
+def _is_leaving(task: str) -> bool:
+    """Return whether a process or thread ends, and is nobody's to look at any more."""
+    fields = _fields(task)
+    return fields is None or fields[0] in _DEAD or bool(int(fields[6]) & _EXITING)
+
+
+def _held_files(task: str) -> Iterator[str]:
+    yield f"{task}/exe"
+    with suppress(*_GONE):
+        yield from (f"{task}/fd/{name}" for name in os.listdir(f"{task}/fd"))
+
+
+def _maps(task: str) -> bytes:
+    with suppress(*_GONE), open(f"{task}/maps", "rb") as file:
+        return file.read()
+    return b""
+
+
+def _mapped_files(
+    folder: str, maps: bytes, besides: tuple[str, ...]
+) -> dict[File, str]:
+    """Return nameless files in memory, by where they can be asked for."""
+    if _DELETED not in maps:
+        return {}
+    found: dict[File, str] = {}
+    others = (*(os.fsencode(path) for path in besides), *_ANONYMOUS)
+    for line in maps.split(b"\n"):
+        if line.endswith(_DELETED):
+            addresses, _, _, device, inode, name = line.split(maxsplit=5)
+            if name.startswith(others):
+                continue
+            major, minor = (int(part, 16) for part in device.split(b":"))
+            start, end = (part.lstrip(b"0").decode() for part in addresses.split(b"-"))
+            key = os.makedev(major, minor), int(inode)
+            found[key] = f"{folder}/map_files/{start}-{end}"
+    return found
+
+
+def _add(sizes: dict[File, int], path: str) -> None:
+    try:
+        file = os.stat(path)
+    except _GONE:  # it ended, or closed the file, in the meantime
+        return
+    if stat.S_ISREG(file.st_mode) and not file.st_nlink:
+        sizes[file.st_dev, file.st_ino] = file.st_blocks * 512

@@ -27,6 +27,7 @@ _DYING_SECONDS = 0.5
 _EXCESSES = {
     "time": "did not stop in time",
     "memory": "used too much memory",
+    "secrecy": "hid what it uses",
     "tasks": "started too many processes or threads",
 }
 

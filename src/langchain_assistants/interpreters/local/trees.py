@@ -5,29 +5,42 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 AS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DEEPEST = 64
 """Folders within folders; no more are looked into."""
+_TICK = 10_000_000  # nanoseconds that the clock of a file system may be late
 
 
-def walk(top: Path) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
+class Unsteady(Exception):
+    """Something was added, removed or renamed while a folder was walked."""
+
+
+def walk(
+    top: Path, *, steady: bool = False
+) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
     """Yield all that is below a folder, a moving target, without following a link.
+
+    Args:
+        top: The folder.
+        steady: Whether nothing may move: it could be missed.
 
     Raises:
         PermissionError: Somebody is closing folders while they are walked.
+        Unsteady: Something moves.
     """
     try:
         fd = os.open(top, AS_FOLDER)
     except FileNotFoundError:
         return
-    yield from _walk_in(fd, ())
+    yield from _walk_in(fd, (), time.time_ns() - _TICK if steady else None)
 
 
 def _walk_in(
-    fd: int, above: tuple[str, ...]
+    fd: int, above: tuple[str, ...], since: int | None
 ) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
     try:
         for name in os.listdir(fd):
@@ -40,7 +53,10 @@ def _walk_in(
             if stat.S_ISDIR(info.st_mode) and len(parts) < DEEPEST:
                 inner = _opened(fd, name)
                 if inner is not None:
-                    yield from _walk_in(inner, parts)
+                    yield from _walk_in(inner, parts, since)
+        # Unlike the time of the content, nobody can set that of the change.
+        if since is not None and os.fstat(fd).st_ctime_ns >= since:
+            raise Unsteady
     finally:
         os.close(fd)
 

@@ -5,6 +5,7 @@ It lives as long as the process: a worker dies with the thread that started it.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,12 +13,17 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from langchain_assistants.interpreters.local.folder import Usage
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.processes import (
+    Process,
     Processes,
     memory,
     nameless_files,
+    stopped,
 )
+from langchain_assistants.interpreters.local.runtime import readable
+from langchain_assistants.interpreters.local.trees import Unsteady
 from langchain_assistants.interpreters.local.worker_process import Excess, WorkerProcess
 
 T = TypeVar("T")
@@ -25,6 +31,8 @@ T = TypeVar("T")
 _LOOK_SECONDS = 0.25
 # A session whose folder takes long to walk is looked at less often, and no other.
 _REST_PER_LOOK = 5
+# Who is due soon is looked at now: one look at all processes then serves them all.
+_TOGETHER_SECONDS = 0.1
 
 
 class Warden:
@@ -90,27 +98,29 @@ class Warden:
 
     def _look(self) -> None:
         self._watched = {worker for worker in self._watched if worker.alive}
-        processes = Processes()
+        processes: Processes | None = None
         for worker in self._watched:
             begun = time.monotonic()
-            if begun < worker.look_at:
+            if begun + _TOGETHER_SECONDS < worker.look_at:
                 continue
             try:
-                worker.excess = self._excess(worker, processes)
-            except PermissionError:  # it is closing folders in front of us
-                worker.excess = "folder"
+                if worker.kill_at is not None and begun > worker.kill_at:
+                    worker.excess = "time"
+                else:
+                    processes = processes or Processes()
+                    worker.excess = self._excess(worker, processes)
             except OSError:  # this process has no descriptor left: it may have soon
-                continue
+                worker.excess = None
             if worker.excess is not None:
                 worker.kill()
             now = time.monotonic()
             worker.look_at = now + max(_LOOK_SECONDS, _REST_PER_LOOK * (now - begun))
 
     def _excess(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
-        if worker.kill_at is not None and time.monotonic() > worker.kill_at:
-            return "time"
         tree = processes.tree(worker.pid)
         limits = self._limits
+        if worker.kill_at is None and worker.idleness.broken(tree) > limits.seconds:
+            return "time"
         at_most = sum(process.memory for process in tree)
         # What forks share was counted for each of them: only then look closer.
         if at_most > limits.memory_bytes and memory(tree) > limits.memory_bytes:
@@ -118,8 +128,39 @@ class Warden:
         # The worker's own threads and bubblewrap's processes are no tasks of the code.
         if sum(process.tasks for process in tree) > limits.tasks + 8:
             return "tasks"
-        usage = worker.folder.usage(limits.folder_entries)
-        size = usage.size + nameless_files(tree)
+        try:
+            nameless = self._nameless(tree)
+        except PermissionError:
+            return "secrecy"
+        try:
+            usage = self._usage(worker)
+        except PermissionError:  # it is closing folders in front of us
+            return "folder"
+        size = usage.size + nameless
         if size > limits.folder_bytes or usage.entries > limits.folder_entries:
             return "folder"
         return None
+
+    def _nameless(self, tree: list[Process]) -> int:
+        """Return the bytes of files without a name.
+
+        Raises:
+            PermissionError: A process made itself secret.
+        """
+        try:
+            return nameless_files(
+                tree, besides=readable(), largest=self._limits.file_bytes
+            )
+        except PermissionError:
+            # Root without CAP_SYS_PTRACE sees no other user's, whatever they do.
+            if os.geteuid() == 0:
+                return 0
+            raise
+
+    def _usage(self, worker: WorkerProcess) -> Usage:
+        most = self._limits.folder_entries
+        try:
+            return worker.folder.usage(most, steady=True)
+        except Unsteady:
+            with stopped(worker.pid):
+                return worker.folder.usage(most)

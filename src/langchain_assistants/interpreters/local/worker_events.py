@@ -36,7 +36,7 @@ def _displayed(event: dict[str, Any]) -> Displayed | None:
         return None
     if not isinstance(text, dict) or not isinstance(data, dict):
         return None
-    if len(text) + len(data) > _MOST_FORMS or any(map(_is_long, (*text, *data))):
+    if len(text) + len(data) > _MOST_FORMS or any(map(_is_odd, (*text, *data))):
         return None
     forms: dict[str, str | bytes] = {
         mime: _clean(form) for mime, form in text.items() if isinstance(form, str)
@@ -56,8 +56,9 @@ def _raised(error: object) -> Raised | None:
     return Raised(*(_clean(part) if isinstance(part, str) else "" for part in parts))
 
 
-def _is_long(mime: str) -> bool:
-    return len(mime) > _LONGEST_MIME_TYPE
+def _is_odd(mime: str) -> bool:
+    # It is put into headers and logs.
+    return len(mime) > _LONGEST_MIME_TYPE or not (mime.isascii() and mime.isprintable())
 
 
 def _clean(text: str) -> str:

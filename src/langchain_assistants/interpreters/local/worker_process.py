@@ -9,14 +9,17 @@ import signal
 import subprocess
 import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 from langchain_assistants.interpreters.local.channel import Channel
 from langchain_assistants.interpreters.local.folder import SessionFolder
+from langchain_assistants.interpreters.local.idleness import Idleness
 from langchain_assistants.interpreters.local.jails import Jail
 from langchain_assistants.interpreters.local.limits import Limits
+from langchain_assistants.interpreters.local.processes import running
 
-Excess = Literal["time", "memory", "tasks", "folder"]
+Excess = Literal["time", "memory", "tasks", "folder", "secrecy"]
 
 _START_SECONDS = 30.0
 _DYING_SECONDS = 5.0
@@ -28,7 +31,9 @@ class WorkerProcess:
 
     Attributes:
         channel: What it is talked to by.
-        kill_at: When the warden kills it, in seconds of the monotonic clock.
+        kill_at: When the warden kills it, in seconds of the monotonic clock; None: it
+            has nothing to do.
+        idleness: What it does all the same since then.
         look_at: When the warden looks at it next.
         excess: Which limit the warden killed it for.
     """
@@ -37,6 +42,7 @@ class WorkerProcess:
         """Start it; from a thread that lives on: its death signal is the thread's."""
         self.folder = folder
         self.kill_at: float | None = None
+        self.idleness = Idleness()
         self.look_at = 0.0
         self._is_ready = False
         self.excess: Excess | None = None
@@ -104,7 +110,7 @@ class WorkerProcess:
         return f"exit status {code}"
 
     def kill(self, patience: float = 0.0) -> None:
-        """End it and all that descends from it; return when nothing is left.
+        """End it and all that descends from it; return when nothing can run any more.
 
         Args:
             patience: Seconds in which it may end by itself.
@@ -120,11 +126,12 @@ class WorkerProcess:
                     os.kill(first, signal.SIGKILL)
                 else:
                     os.killpg(self.pid, signal.SIGKILL)
-            try:
-                self._process.wait(_DYING_SECONDS)
-            except subprocess.TimeoutExpired:
+            # One that a disk or a network holds ends later, and nobody waits for it.
+            if not self._ends():
                 self._process.kill()
-        self._process.wait()
+                self._ends()
+            if first is None:
+                kill_starting(self.folder.path)
 
     def forget(self) -> None:
         """Close what is open for it, once it has ended and nobody talks to it."""
@@ -133,6 +140,11 @@ class WorkerProcess:
         if self._info >= 0:
             os.close(self._info)
             self._info = -1
+
+    def _ends(self) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_DYING_SECONDS)
+        return not self.alive
 
     def _first_in_namespace(self) -> int | None:
         os.set_blocking(self._info, False)
@@ -144,3 +156,14 @@ class WorkerProcess:
             return int(json.loads(told)["child-pid"])
         except (ValueError, KeyError):
             return None
+
+
+def kill_starting(folder: Path) -> None:
+    """Kill what waits for a bubblewrap that is gone; it would wait forever.
+
+    Args:
+        folder: Of the session, or of all the sessions of a process that is gone.
+    """
+    for pid in running("bwrap", str(folder)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

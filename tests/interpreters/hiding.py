@@ -1,0 +1,121 @@
+"""Attacks that use what nobody sees: each a coroutine that says whether it held."""
+
+from __future__ import annotations
+
+import os
+
+from tests.interpreters.havoc import ATTACKS, attack
+from tests.interpreters.scene import HELD, Scene, loses
+
+__all__ = ["ATTACKS"]
+
+_PRELUDE = """
+import ctypes, os, shutil, signal, subprocess, threading, time
+libc = ctypes.CDLL(None)
+def nameless(name):
+    file = open(name, "w+b", buffering=0)
+    os.unlink(name)
+    return file
+"""
+_MAPPED = """
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3,
+                      ctypes.c_long]
+for n in range(12):
+    with nameless("x") as file:
+        file.write(bytes(900_000))
+        libc.mmap(None, 4096, 1, 1, file.fileno(), 0)
+time.sleep(30)
+"""
+_LEADERLESS = """
+def hold():
+    files = [nameless("x") for _ in range(12)]
+    for file in files:
+        file.write(bytes(900_000))
+    time.sleep(30)
+threading.Thread(target=hold, daemon=True).start()
+libc.syscall({exit}, 0)
+"""
+_OWN_DESCRIPTORS = """
+def hold():
+    libc.syscall(436, 100_000, 100_001, 2)  # close_range: a table of its own
+    files = [nameless("x") for _ in range(12)]
+    for file in files:
+        file.write(bytes(900_000))
+    time.sleep(30)
+threading.Thread(target=hold, daemon=True).start()
+time.sleep(30)
+"""
+_LEADERLESS_MEMORY = """
+def hold():
+    block = bytearray(200 << 20)
+    for page in range(0, len(block), 4096):
+        block[page] = 1
+    time.sleep(30)
+for _ in range(4):
+    if os.fork() == 0:
+        threading.Thread(target=hold, daemon=True).start()
+        libc.syscall({exit}, 0)
+time.sleep(30)
+"""
+_SECRET = """
+shutil.copy("/usr/bin/cat", "own")
+os.chmod("own", 0o111)
+files = [nameless("x") for _ in range(12)]
+child = subprocess.Popen(["./own"], stdin=subprocess.PIPE,
+                         pass_fds=[file.fileno() for file in files])
+for file in files:
+    file.write(bytes(900_000))
+    file.close()
+time.sleep(30)
+"""
+_EXIT = {"x86_64": 60, "aarch64": 93}.get(os.uname().machine)
+
+
+async def _loses(scene: Scene, code: str) -> str:
+    session = scene.small.session()
+    try:
+        return await loses(session, _PRELUDE + code)
+    finally:
+        await session.close()
+
+
+async def _dies(scene: Scene, code: str, reason: str) -> str:
+    """Run code whose interpreter has to be killed; without children it fails."""
+    session = scene.small.session()
+    try:
+        result = await session.run(_PRELUDE + code, timeout=60)
+        error = result.error
+        if scene.jail == "landlock":
+            return HELD if error and "Permission" in error.name else repr(result)
+        told = error.message if error else ""
+        return HELD if reason in told and result.state_lost else repr(result)
+    finally:
+        await session.close()
+
+
+@attack
+async def mapped_files_without_a_name(scene: Scene) -> str:
+    return await _loses(scene, _MAPPED)
+
+
+@attack
+async def files_of_a_thread_whose_leader_is_dead(scene: Scene) -> str:
+    return await _loses(scene, _LEADERLESS.format(exit=_EXIT))
+
+
+@attack
+async def files_in_descriptors_of_one_thread(scene: Scene) -> str:
+    return await _loses(scene, _OWN_DESCRIPTORS)
+
+
+@attack
+async def memory_of_threads_whose_leader_is_dead(scene: Scene) -> str:
+    return await _dies(scene, _LEADERLESS_MEMORY.format(exit=_EXIT), "too much memory")
+
+
+@attack
+async def files_of_a_program_that_cannot_be_looked_at(scene: Scene) -> str:
+    if os.geteuid() == 0 and scene.jail == "bubblewrap":
+        return await _loses(scene, _SECRET)
+    return await _dies(scene, _SECRET, "hid what it uses")

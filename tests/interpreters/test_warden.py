@@ -1,0 +1,252 @@
+"""The host's side of the local interpreter: it trusts no worker, and does not stall."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_assistants.interpreters.base import Displayed
+from langchain_assistants.interpreters.local import (
+    Limits,
+    LocalInterpreter,
+    channel,
+    keeper,
+    trees,
+    warden,
+    worker_process,
+)
+from langchain_assistants.interpreters.local.channel import Channel
+from langchain_assistants.interpreters.local.idleness import Idleness
+from langchain_assistants.interpreters.local.processes import Process, Processes
+from langchain_assistants.interpreters.local.session import LocalSession
+from langchain_assistants.interpreters.local.worker_events import output_event
+from langchain_assistants.interpreters.local.worker_process import WorkerProcess
+
+FORGED_END = """
+import os
+os.write(display._events._fd, b'{"type":"done","number":1,"error":null}\\n')
+while True: pass
+"""
+
+
+def worker_of(session: LocalSession) -> WorkerProcess:
+    assert session.lodging is not None
+    assert session.lodging.worker is not None
+    return session.lodging.worker
+
+
+@pytest.mark.parametrize("jail", ["bubblewrap", "landlock"])
+async def test_code_that_forges_its_end_does_not_run_on(jail: Any) -> None:
+    limits = Limits(seconds=0.5)
+    async with LocalInterpreter(jail=jail, limits=limits, pool_size=0) as interpreter:
+        session = interpreter.session()
+        await session.start()
+        ended = os.pidfd_open(worker_of(session).pid)
+        result = await session.run(FORGED_END, timeout=60)
+        assert (result.stopped, result.error) == (None, None)
+        assert (await asyncio.to_thread(select.select, [ended], [], [], 60))[0]
+        os.close(ended)
+        assert worker_of(session).excess == "time"
+
+
+def test_processes_that_come_and_go_are_no_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(range(10))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    idleness = Idleness()
+
+    def used(**seconds: float) -> float:
+        return idleness.broken(
+            Process(int(pid[1:]), 1, 1, 0, spent) for pid, spent in seconds.items()
+        )
+
+    assert used(p1=5.0) == 0
+    assert used(p1=5.25) == 0.25
+    assert used(p1=5.25, p2=0.0) == 1.25
+    assert used(p1=5.25, p3=0.0) == 2.25
+    assert used(p1=5.25, p3=0.0) == 2.25
+
+
+async def test_a_host_without_descriptors_keeps_its_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    due: list[float] = []
+    again = threading.Event()
+
+    def look() -> Processes:
+        due.append(worker.look_at)
+        if len(due) < 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        again.set()
+        return Processes()
+
+    async with LocalInterpreter(jail="landlock", pool_size=0) as interpreter:
+        session = interpreter.session()
+        await session.run("x = 1", timeout=60)
+        worker = worker_of(session)
+        monkeypatch.setattr(warden, "Processes", look)
+        assert await asyncio.to_thread(again.wait, 60)
+        result = await session.run("print(x)", timeout=60)
+        assert (result.stdout, result.state_lost) == ("1\n", False)
+        assert due[0] < due[1] < due[2]
+
+
+async def test_nobody_waits_forever_for_a_process_that_cannot_die(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with LocalInterpreter(jail="landlock", pool_size=0) as interpreter:
+        session = interpreter.session()
+        await session.start()
+        worker = worker_of(session)
+        asked: list[float | None] = []
+
+        def wait(timeout: float | None = None) -> int:
+            asked.append(timeout)
+            raise subprocess.TimeoutExpired("worker", timeout or 0)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(worker_process, "_DYING_SECONDS", 0.0)
+            patch.setattr(worker._process, "wait", wait)
+            worker.kill()
+        assert asked
+        assert None not in asked
+
+
+def test_what_a_killed_process_was_starting_is_ended_by_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old = tmp_path / "langchain-assistants-sessions-old"
+    (old / "local_1").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    starting, other = (
+        subprocess.Popen(
+            [name, "-c", "read line", str(old / "local_1")],
+            executable="/bin/sh",
+            stdin=subprocess.PIPE,
+        )
+        for name in ("bwrap", "another")
+    )
+    _, lock = keeper._new_base()
+    assert starting.wait(60) == -signal.SIGKILL
+    assert not old.exists()
+    os.close(lock)
+    other.communicate(b"line\n")
+    assert other.returncode == 0
+    assert starting.stdin is not None
+    starting.stdin.close()
+
+
+def test_a_walk_notices_what_is_moved_in_front_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(trees, "_TICK", 0)
+    for name in ("a", "b"):
+        (tmp_path / name / name).mkdir(parents=True)
+    assert len(list(trees.walk(tmp_path, steady=True))) == 4
+    walked = trees.walk(tmp_path, steady=True)
+    (first,), _ = next(walked)
+    begun = time.time_ns()
+    while (tmp_path / first).stat().st_ctime_ns <= begun:
+        (tmp_path / first / first).rename(tmp_path / first / "moved")
+        (tmp_path / first / "moved").rename(tmp_path / first / first)
+    with pytest.raises(trees.Unsteady):
+        list(walked)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[Channel, int]]:
+    """A channel, and the worker's end of its events."""
+    requests, to_worker = os.pipe()
+    from_worker, events = os.pipe()
+    talk = Channel(to_worker, from_worker)
+    yield talk, events
+    talk.close()
+    os.close(requests)
+    os.close(events)
+
+
+async def fed(pipe: tuple[Channel, int], line: bytes) -> dict[str, Any] | None:
+    """Send one long line as a worker does; return what comes of it."""
+    talk, events = pipe
+
+    def write() -> None:
+        with open(events, "wb", closefd=False) as file:
+            file.write(line + b"\n")
+
+    _, event = await asyncio.gather(asyncio.to_thread(write), talk.receive())
+    return event
+
+
+@pytest.mark.parametrize(
+    "inside", [b"{},", b'"",', b'"\\\\",', b"1,"], ids=["objects", "", "escapes", "1"]
+)
+async def test_a_line_of_many_small_things_is_not_even_read(
+    pipe: tuple[Channel, int], inside: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json, "loads", lambda line: pytest.fail("it was read"))
+    assert await fed(pipe, b'{"x":[' + inside * 10_000 + b"1]}") is None
+
+
+async def test_a_long_text_of_quotes_and_brackets_arrives(
+    pipe: tuple[Channel, int],
+) -> None:
+    event = {"type": "stdout", "text": '{"a": "\\"}[],\n' * 50_000}
+    assert await fed(pipe, json.dumps(event).encode()) == event
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST_LINES", 5), ("MOST_BYTES", 14)])
+async def test_lines_that_say_nothing_are_counted(
+    pipe: tuple[Channel, int],
+    limit: str,
+    most: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(channel, limit, most)
+    talk, events = pipe
+    os.write(events, b"{}\n" * 20)
+    for _ in range(2):
+        await talk.send(number=1)
+        read = 0
+        while await talk.receive() is not None:
+            read += 1
+        assert read in (5, 7)
+
+
+async def test_a_flood_of_lines_lets_others_run(pipe: tuple[Channel, int]) -> None:
+    talk, events = pipe
+    os.write(events, b"{}\n" * 2_000)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    for _ in range(2_000):
+        assert await talk.receive() == {}
+    running.cancel()
+    assert turns >= 20
+
+
+@pytest.mark.parametrize("mime", ["a/b\nc", "a/b\r", "a/\u00e9", "a/\x00"])
+def test_a_display_under_a_name_that_is_none_is_dropped(mime: str) -> None:
+    event = {"type": "display", "text": {"a/b+c.d; e=f": "x"}, "data": {}}
+    assert output_event(event) == Displayed({"a/b+c.d; e=f": "x"})
+    assert output_event({**event, "text": {mime: "x"}}) is None
