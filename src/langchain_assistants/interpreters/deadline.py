@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 
 from langchain_assistants.interpreters.base import StopReason
 
@@ -48,7 +49,8 @@ class Deadline:
 
     def stop(self, reason: StopReason) -> None:
         """End the work now; the first reason counts."""
-        self._loop.call_soon_threadsafe(self._expire, reason)
+        with suppress(RuntimeError):  # its loop was closed a moment ago
+            self._loop.call_soon_threadsafe(self._expire, reason)
 
     def _expire(self, reason: StopReason) -> None:
         if self._is_over or self._timeout.expired() or self._reason is not None:

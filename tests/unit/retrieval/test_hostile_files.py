@@ -284,8 +284,12 @@ print(json.dumps(header), flush=True)
         assert refusal(parser, tmp_path).message.split() == list(wanted)
 
 
-def test_requests_are_answered_one_by_one(tmp_path: Path) -> None:
+def test_requests_are_answered_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The process's own loop, in this process: nothing of it is confined."""
+    # Else the system would end this process, in whatever test it is by then.
+    monkeypatch.setattr(parser_process, "renew_cpu_time", lambda: None)
     good, bad = placed(tmp_path, b"text", "file-1"), placed(tmp_path, b"", "file-2")
     requests = [
         b'{"path": "%s", "filename": "a.txt", "chunking": [800, 400]}\n'
