@@ -36,7 +36,7 @@ def _no_exit() -> Iterator[None]:
     """
     try:
         yield
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, GeneratorExit):  # it is cancelled, or forgotten
         raise
     except BaseException as error:
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
