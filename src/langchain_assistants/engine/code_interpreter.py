@@ -8,7 +8,7 @@ from typing import Any
 from langchain_assistants.engine.call_types import CODE, printed
 from langchain_assistants.engine.exhibits import Exhibits
 from langchain_assistants.engine.file_contents import NamedContent
-from langchain_assistants.engine.files import store_file
+from langchain_assistants.engine.files import store_output
 from langchain_assistants.engine.hosted import HostedCall, HostedResult
 from langchain_assistants.engine.interpreter_rows import files_for
 from langchain_assistants.engine.thread_interpreters import (
@@ -191,8 +191,7 @@ class _Outputs:
             data.encode() if isinstance(data, str) else data,
             kind,
         )
-        body = {"purpose": "assistants_output"}
-        file = await store_file(self._place, self._tenant, body, content)
+        file = await store_output(self._place, self._tenant, content)
         self.show(file.id)
 
     def _tell_last(self, piece: Mapping[str, Any]) -> None:

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
-
 from langchain_assistants.engine.call_types import QUERY
 from langchain_assistants.engine.exhibits import Exhibits
 from langchain_assistants.engine.hosted import HostedCall, HostedResult
+from langchain_assistants.engine.run_resources import run_resources
 from langchain_assistants.engine.vector_store_rows import (
     counted,
     is_worth_a_touch,
@@ -23,13 +22,10 @@ from langchain_assistants.retrieval.ask import Ask
 from langchain_assistants.retrieval.found import FoundChunk
 from langchain_assistants.storage.database import (
     Row,
-    Statement,
     Transaction,
     from_json,
-    param,
     storable,
 )
-from langchain_assistants.storage.tables import assistants, threads
 from langchain_assistants.tools.file_search import (
     FileSearchResult,
     numbered,
@@ -62,16 +58,6 @@ _MOST_CHARACTERS = 64_000
 
 _PATIENCE = 60.0
 _LOOK_SECONDS = 0.1
-
-_STORES = Statement(
-    select(
-        select(assistants.c.tool_resources)
-        .where(assistants.c.id == param("assistant_id"))
-        .scalar_subquery()
-        .label("assistant"),
-        threads.c.tool_resources.label("thread"),
-    ).where(threads.c.id == param("thread_id"))
-)
 
 
 class FileSearch:
@@ -177,13 +163,12 @@ class _OpenedSearch:
 
 def _store_ids(run: Row) -> Transaction[dict[str, str]]:
     """Return the ids of the assistant's and the thread's vector store, if they are."""
-    rows = yield _STORES(assistant_id=run["assistant_id"], thread_id=run["thread_id"])
-    ids: dict[str, str] = {}
-    for owner in ("assistant", "thread"):
-        resources = (from_json(rows[0][owner]) or {}).get("file_search") or {}
-        for store_id in resources.get("vector_store_ids") or ():
-            ids[owner] = store_id
-    return ids
+    resources = yield from run_resources(run, "file_search")
+    return {
+        owner: store_id
+        for owner, held in resources._asdict().items()
+        for store_id in held.get("vector_store_ids") or ()
+    }
 
 
 def _within_budget(chunks: Sequence[FoundChunk]) -> list[FoundChunk]:

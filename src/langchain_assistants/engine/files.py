@@ -214,6 +214,15 @@ async def store_file(
         raise
 
 
+async def store_output(place: Workplace, tenant: str, named: NamedContent) -> File:
+    """Store a file that an assistant has made.
+
+    Raises:
+        As `store_file`.
+    """
+    return await store_file(place, tenant, {"purpose": "assistants_output"}, named)
+
+
 def _list_params(given: Mapping[str, Any]) -> dict[str, Any]:
     params = validate(FileListParams, given)
     return {

@@ -9,6 +9,7 @@ from sqlalchemy import exists, select, text
 from sqlalchemy.dialects.sqlite import insert
 
 from langchain_assistants.engine.file_rows import filenames
+from langchain_assistants.engine.run_resources import run_resources
 from langchain_assistants.storage.database import (
     Row,
     Statement,
@@ -20,7 +21,6 @@ from langchain_assistants.storage.database import (
 )
 from langchain_assistants.storage.functions import strings_of
 from langchain_assistants.storage.tables import (
-    assistants,
     interpreter_sessions,
     messages,
     threads,
@@ -35,15 +35,6 @@ _PUT = Statement(
     )
 )
 _BY_THREAD = Statement(select(_table).where(_table.c.thread_id == param("thread_id")))
-_RESOURCES = Statement(
-    select(
-        select(assistants.c.tool_resources)
-        .where(assistants.c.id == param("assistant_id"))
-        .scalar_subquery()
-        .label("assistant"),
-        threads.c.tool_resources.label("thread"),
-    ).where(threads.c.id == param("thread_id"))
-)
 _ATTACHMENTS = Statement(
     select(messages.c.attachments)
     .where(
@@ -107,10 +98,8 @@ def files_for(run: Row, now: float) -> Transaction[dict[str, str]]:
     Those of the assistant come first, then the thread's, then what was attached to
     messages; files that were deleted are left out.
     """
-    rows = yield _RESOURCES(
-        assistant_id=run["assistant_id"], thread_id=run["thread_id"]
-    )
-    wanted = [*_file_ids(rows[0]["assistant"]), *_file_ids(rows[0]["thread"])]
+    resources = yield from run_resources(run, "code_interpreter")
+    wanted = [id for held in resources for id in held.get("file_ids") or ()]
     attached = yield _ATTACHMENTS(thread_id=run["thread_id"], cursor=run["cursor"])
     for row in attached:
         wanted += [a["file_id"] for a in from_json(row["attachments"]) if _is_for(a)]
@@ -118,11 +107,6 @@ def files_for(run: Row, now: float) -> Transaction[dict[str, str]]:
         return {}
     known = yield from filenames(wanted, run["tenant"], now)
     return {file_id: known[file_id] for file_id in wanted if file_id in known}
-
-
-def _file_ids(resources: str | None) -> Iterable[str]:
-    held: Mapping[str, Any] = from_json(resources) or {}
-    return (held.get("code_interpreter") or {}).get("file_ids") or ()
 
 
 def _is_for(attachment: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from langchain_assistants.engine.file_contents import NamedContent
-from langchain_assistants.engine.files import store_file
+from langchain_assistants.engine.files import store_output
 from langchain_assistants.engine.interpreter_rows import (
     StoredSession,
     missing_threads,
@@ -40,7 +40,6 @@ MOST_FILES = 20
 MOST_BYTES = 100_000_000
 """Bytes of a file that is handed over."""
 
-_MADE = {"purpose": "assistants_output"}
 _TIDY_SECONDS = 60.0
 
 
@@ -190,7 +189,7 @@ class ThreadInterpreter:
                 continue
             kind = mime_type(name)
             content = NamedContent(name, data, kind)
-            file = await store_file(self.place, self.tenant, _MADE, content)
+            file = await store_output(self.place, self.tenant, content)
             self.files[info.path] = file.id
             made.append(Made(info.path, file.id, kind))
         self._seen = {info.path: info for info in listed}
