@@ -45,7 +45,6 @@ _SCHEMA: dict[str, Any] = {
     },
 }
 _PICTURES = {"image/png": "png", "image/jpeg": "jpg"}
-_READABLE = ("text/plain", "text/markdown", "application/json", "text/html")
 _STOPPED: dict[StopReason, str] = {
     "timeout": "The code was stopped after {timeout:g} seconds.",
     "interrupt": "The code was interrupted.",
@@ -166,9 +165,8 @@ class _Outputs:
                 if kind is not None:
                     await self._show_picture(kind, forms[kind])
                     return
-                form = next((forms[k] for k in _READABLE if k in forms), None)
-                if isinstance(form, str):
-                    self.say(form + "\n")
+                if event.text is not None:
+                    self.say(event.text + "\n")
 
     def say(self, text: str) -> None:
         """Append to the logs."""

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+_READABLE = ("text/plain", "text/markdown", "application/json", "text/html")
+
 StopReason = Literal["timeout", "interrupt", "output_limit"]
 
 
@@ -28,6 +30,14 @@ class Displayed:
 
     forms: Mapping[str, str | bytes]
     is_result: bool = False
+
+    @property
+    def text(self) -> str | None:
+        """The first of its forms that a model can read; None without one."""
+        form = next(
+            (self.forms[mime] for mime in _READABLE if mime in self.forms), None
+        )
+        return form if isinstance(form, str) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,6 @@ _PICTURES = {
     "image/svg+xml": "svg",
     "application/pdf": "pdf",
 }
-_READABLE = ("text/plain", "text/markdown", "application/json", "text/html")
 _STOPPED: dict[StopReason, str] = {
     "timeout": "The code was stopped after {timeout:g} seconds. Do less at once.",
     "interrupt": "The code was interrupted.",
@@ -403,9 +402,8 @@ class CodeInterpreterTool(BaseTool):
         """Return the shown values as text, as many as fit."""
         texts, left = [], self.max_characters
         for value in displayed:
-            forms = value.forms
-            text = next((forms[mime] for mime in _READABLE if mime in forms), None)
-            if isinstance(text, str) and left > 0:
+            text = value.text
+            if text is not None and left > 0:
                 texts.append(shortened(text, left))
                 left -= len(text)
         return texts
