@@ -118,9 +118,15 @@ class Faults:
             sys.stdin.read()
 
     def before(self, operation: str) -> None:
-        if self.wanted == operation and self._has_come():
+        if self.wanted not in ("put", "put_writes") or not self._has_come():
+            return
+        if operation == self.wanted:
             tell("reached", operation)
             os.kill(os.getpid(), signal.SIGKILL)
+        if operation == "put":
+            # LangGraph stores writes on another thread and does not wait for it: the
+            # next step must not begin before that thread has come to its end.
+            threading.Event().wait(PATIENCE)
 
     def _has_come(self) -> bool:
         path = self._program.folder / "engine.db"

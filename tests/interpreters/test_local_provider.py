@@ -184,6 +184,7 @@ async def main():
     print(*[p.pid for p in Processes().tree(session.lodging.worker.pid)], flush=True)
     if sys.argv[2] == "kill":
         await session.run("import signal; signal.pause()", timeout=60)
+    sys.stdin.read()
 
 asyncio.run(main())
 """
@@ -192,22 +193,22 @@ asyncio.run(main())
 @pytest.mark.parametrize("end", ["kill", "return"])
 @pytest.mark.parametrize("jail", ["bubblewrap", "landlock"])
 def test_nothing_survives_the_process(jail: str, end: str) -> None:
-    parent = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", PARENT, jail, end],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert parent.stdout is not None
-    base = Path(parent.stdout.readline().strip())
-    workers = [int(pid) for pid in parent.stdout.readline().split()]
-    descriptors = [os.pidfd_open(pid) for pid in workers if left_over([pid])]
-    if end == "kill":
-        assert left_over(workers)
-        parent.send_signal(signal.SIGKILL)
-    parent.wait(60)
-    parent.stdout.close()
+    ) as parent:
+        assert parent.stdout is not None
+        base = Path(parent.stdout.readline().strip())
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        assert left_over(workers) == sorted(workers)
+        descriptors = [os.pidfd_open(pid) for pid in workers]
+        if end == "kill":
+            parent.send_signal(signal.SIGKILL)
+        parent.communicate(timeout=60)
     for fd in descriptors:
         ended, _, _ = select.select([fd], [], [], 60)
         assert ended
