@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from langchain_assistants.engine.file_rows import file_row
 from langchain_assistants.engine.history import entries_of
 from langchain_assistants.engine.message_rows import thread_end
 from langchain_assistants.engine.portal import blocking
 from langchain_assistants.engine.resource import Resource
-from langchain_assistants.engine.step_rows import to_step
+from langchain_assistants.engine.step_rows import select_tool_calls, to_step
 from langchain_assistants.storage.database import (
     Row,
     Statement,
@@ -46,20 +46,9 @@ _MESSAGES = Statement(
     .limit(param("limit"))
 )
 _TOOL_CALLS = Statement(
-    select(
-        run_steps.c.id,
-        run_steps.c.run_id,
-        run_steps.c.position,
-        run_steps.c.status,
-        run_steps.c.details,
+    select_tool_calls(run_steps.c.position <= param("high")).order_by(
+        run_steps.c.position, run_steps.c.created_at, run_steps.c.seq
     )
-    .where(
-        run_steps.c.thread_id == param("thread_id"),
-        text("type = 'tool_calls'"),
-        run_steps.c.position >= param("low"),
-        run_steps.c.position <= param("high"),
-    )
-    .order_by(run_steps.c.position, run_steps.c.created_at, run_steps.c.seq)
 )
 
 

@@ -22,10 +22,11 @@ from langchain_core.messages import (
     messages_to_dict,
 )
 from langchain_core.messages.utils import count_tokens_approximately, trim_messages
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 
 from langchain_assistants.engine.call_types import for_model, outcome
 from langchain_assistants.engine.run_settings import RunSettings
+from langchain_assistants.engine.step_rows import select_tool_calls
 from langchain_assistants.storage.database import (
     Row,
     Statement,
@@ -53,50 +54,24 @@ _WINDOW = Statement(
     .order_by(messages.c.seq.desc())
     .limit(param("limit"))
 )
+_NEWEST_FIRST = (
+    run_steps.c.position.desc(),
+    run_steps.c.created_at.desc(),
+    run_steps.c.seq.desc(),
+)
 _TOOL_CALLS = Statement(
-    select(
-        run_steps.c.id,
-        run_steps.c.run_id,
-        run_steps.c.position,
-        run_steps.c.status,
-        run_steps.c.details,
+    select_tool_calls(
+        run_steps.c.position <= param("cursor"), run_steps.c.run_id != param("run_id")
     )
-    .where(
-        run_steps.c.thread_id == param("thread_id"),
-        # Literal, as in the partial index that serves it.
-        text("type = 'tool_calls'"),
-        run_steps.c.position >= param("low"),
-        run_steps.c.position <= param("cursor"),
-        run_steps.c.run_id != param("run_id"),
-    )
-    .order_by(
-        run_steps.c.position.desc(),
-        run_steps.c.created_at.desc(),
-        run_steps.c.seq.desc(),
-    )
+    .order_by(*_NEWEST_FIRST)
     .limit(param("limit"))
 )
 _TOOL_CALLS_BEFORE_FORK = Statement(
-    select(
-        run_steps.c.id,
-        run_steps.c.run_id,
-        run_steps.c.position,
-        run_steps.c.status,
-        run_steps.c.details,
+    select_tool_calls(
+        run_steps.c.position <= param("through"), runs.c.seq <= param("last_run")
     )
     .join(runs, runs.c.id == run_steps.c.run_id)
-    .where(
-        run_steps.c.thread_id == param("thread_id"),
-        text("type = 'tool_calls'"),
-        run_steps.c.position >= param("low"),
-        run_steps.c.position <= param("through"),
-        runs.c.seq <= param("last_run"),
-    )
-    .order_by(
-        run_steps.c.position.desc(),
-        run_steps.c.created_at.desc(),
-        run_steps.c.seq.desc(),
-    )
+    .order_by(*_NEWEST_FIRST)
     .limit(param("limit"))
 )
 _PARENT = Statement(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import exists, insert, select, text, update
+from sqlalchemy import ColumnElement, Select, exists, insert, select, text, update
 from sqlalchemy.dialects.sqlite import insert as insert_once
 
 from langchain_assistants.engine.call_types import answer, is_open
@@ -78,6 +78,18 @@ _RECORDED = Statement(
         tool_outputs.c.run_id == param("run_id")
     )
 )
+
+
+def select_tool_calls(*where: ColumnElement[bool]) -> Select[Any]:
+    """Select the steps of a thread that call tools, from the position `low` on."""
+    columns = (table.c.id, table.c.run_id, table.c.position)
+    return select(*columns, table.c.status, table.c.details).where(
+        table.c.thread_id == param("thread_id"),
+        # Literal, as in the partial index that serves it.
+        text("type = 'tool_calls'"),
+        table.c.position >= param("low"),
+        *where,
+    )
 
 
 @dataclass(slots=True)
