@@ -39,7 +39,7 @@ def read(path: Path) -> ParsedDocument:
     source = decode(data, charset)
     page = _Page()
     page.feed(source)
-    page.close()
+    page.end()
     return page.document()
 
 
@@ -54,6 +54,15 @@ class _Page(HTMLParser):
         # What separates the text so far from the text to come.
         self._gap = ""
         self._empty = True
+
+    def end(self) -> None:
+        """Take in what is left; a tag or comment that never ends is no text.
+
+        So says the HTML standard, and Python since 3.13.6 (CVE-2025-6069): before,
+        `close` looks for that end anew behind each `<`.
+        """
+        if not self.rawdata.startswith("<"):
+            self.close()
 
     def document(self) -> ParsedDocument:
         """Return the text."""
