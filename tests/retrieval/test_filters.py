@@ -105,6 +105,17 @@ def selected(
     return [id for (id,) in connection.execute(sql.text, sql.constants)]
 
 
+def steps_of(
+    connection: sqlite3.Connection, filter: Mapping[str, Any], files: int
+) -> int:
+    """Count the thousands of steps that SQLite takes for a filter of so many files."""
+    steps: list[None] = []
+    connection.set_progress_handler(lambda: steps.append(None), 1_000)
+    selected(connection, filter, *({"n": number} for number in range(files)))
+    connection.set_progress_handler(None, 0)
+    return len(steps)
+
+
 @given(filter=FILTERS, attributes=st.lists(ATTRIBUTES, min_size=1, max_size=5))
 def test_a_filter_holds_for_the_same_files_in_sql_and_in_python(
     connection: sqlite3.Connection,
@@ -139,6 +150,18 @@ def test_a_value_equals_only_values_of_its_type(
     wanted = {*values, "none"} if found is None else found
     results = library.search("tide", filters=filter)
     assert {result.filename for result in results} == wanted
+
+
+@pytest.mark.parametrize("kind", ["in", "nin"])
+def test_many_values_are_not_looked_through_for_each_file(
+    connection: sqlite3.Connection, kind: str
+) -> None:
+    """One request would occupy the search for minutes: of 10,000 files, say."""
+    values = [*range(1_000, 6_000)]
+    filter = {"type": kind, "key": "n", "value": values}
+    few, many = (steps_of(connection, filter, files) for files in (10, 210))
+    # Each of the 200 files more takes a few steps, not thousands.
+    assert 0 < few <= many < few + 20
 
 
 def test_a_key_is_never_part_of_the_statement(library: Library) -> None:

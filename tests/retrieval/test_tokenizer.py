@@ -19,6 +19,13 @@ from langchain_assistants.retrieval.tokenizer import (
 )
 
 
+def test_signs_for_words_are_written_out_but_not_without_measure() -> None:
+    assert indexed("\ufdfa").startswith("صلى ")
+    assert " アパ パー ート " in indexed("Das Apartment (㌀) ist frei. " * 50)
+    flood = "\ufdfa" * 1_000
+    assert indexed(flood) == flood
+
+
 @pytest.mark.parametrize(
     ("query", "terms"),
     [

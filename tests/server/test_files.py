@@ -14,6 +14,7 @@ import httpx
 import pytest
 from openai import BadRequestError, NotFoundError
 from tests.conftest import EngineFactory
+from tests.documents import archive, billion_laughs, encrypted_pdf, word
 from tests.server.conftest import Connect
 
 from langchain_assistants import AssistantsEngine, Settings
@@ -169,6 +170,38 @@ def test_files_are_attached_in_a_batch(
     assert stores.file_batches.retrieve(batch.id, vector_store_id=store.id) == batch
     kept = stores.file_batches.cancel(batch.id, vector_store_id=store.id)
     assert kept.id == batch.id
+
+
+def test_hostile_files_fail_with_a_reason_and_the_good_one_is_found(
+    engine_factory: EngineFactory, connect: Connect
+) -> None:
+    client = connect(engine_factory())
+    hostile = {
+        "bomb.docx": archive(1, 17 * 2**20),
+        "laughs.docx": billion_laughs(),
+        "secret.pdf": encrypted_pdf("secret"),
+        "letter.pdf": word("letter"),
+        "endless.html": b"<!--" * 100_000,
+        "binary.txt": bytes(range(256)) * 9,
+        "empty.md": b"",
+        "old.doc": TEXT,
+    }
+    store = client.vector_stores.create()
+    batches = client.vector_stores.file_batches
+    batch = batches.upload_and_poll(
+        store.id, files=[*hostile.items(), ("good.txt", TEXT)], poll_interval_ms=10
+    )
+    assert batch.status == "completed"
+    assert (batch.file_counts.failed, batch.file_counts.completed) == (8, 1)
+    listed = batches.list_files(batch.id, vector_store_id=store.id, filter="failed")
+    for file in listed:
+        assert file.last_error is not None
+        name = client.files.retrieve(file.id).filename
+        code = "unsupported_file" if name == "old.doc" else "invalid_file"
+        assert file.last_error.code == code, name
+        assert file.last_error.message.startswith(("The ", "Files ")), name
+    [result] = client.vector_stores.search(store.id, query="How far is Neptune?")
+    assert result.filename == "good.txt"
 
 
 # Forms.

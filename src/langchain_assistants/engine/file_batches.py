@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any
 
 from typing_extensions import Unpack
 
+from langchain_assistants.engine.ingestion_progress import Progress
 from langchain_assistants.engine.portal import blocking
 from langchain_assistants.engine.resource import Resource
 from langchain_assistants.engine.vector_store_file_rows import (
@@ -32,6 +33,7 @@ from langchain_assistants.errors import InvalidRequestError
 from langchain_assistants.storage.database import Transaction
 from langchain_assistants.types.pages import AsyncPaginator, Page
 from langchain_assistants.types.validation import check_id, validate
+from langchain_assistants.types.vector_store_events import VectorStoreEvent
 from langchain_assistants.types.vector_stores import (
     FileBatchCreate,
     VectorStoreFile,
@@ -88,12 +90,41 @@ class FileBatches(Resource):
             NotFoundError: There is no such store, or no such batch of it.
         """
         _check_ids(vector_store_id, batch_id)
+        read = self._read(vector_store_id, batch_id)
+        return await self._workplace.database.read(read)
 
-        def read() -> Transaction[CountedBatch]:
-            yield from store_row(vector_store_id, self._tenant)
-            return (yield from batch_row(batch_id, vector_store_id))
+    async def afollow(
+        self, vector_store_id: str, batch_id: str
+    ) -> AsyncGenerator[VectorStoreEvent, None]:
+        """Yield what becomes of a batch's files until none is awaited (extension).
 
-        return to_batch(await self._workplace.database.read(read()))
+        First comes the batch, where files are `in_progress`; then each file that has
+        ended or ends, once each; the batch again is the last.
+
+        Raises:
+            NotFoundError: There is no such store, or no such batch of it, or no more.
+        """
+        _check_ids(vector_store_id, batch_id)
+        progress = Progress(
+            self._workplace,
+            lambda: self._read(vector_store_id, batch_id),
+            store_id=vector_store_id,
+            batch_id=batch_id,
+        )
+        async for event in progress.events():
+            yield event
+
+    def follow(
+        self, vector_store_id: str, batch_id: str
+    ) -> Generator[VectorStoreEvent, None, None]:
+        """Return an iterator of what becomes of a batch's files; see `afollow`."""
+        return self.portal.iterate(lambda: self.afollow(vector_store_id, batch_id))
+
+    def _read(
+        self, vector_store_id: str, batch_id: str
+    ) -> Transaction[VectorStoreFileBatch]:
+        yield from store_row(vector_store_id, self._tenant)
+        return to_batch((yield from batch_row(batch_id, vector_store_id)))
 
     async def acancel(
         self, vector_store_id: str, batch_id: str

@@ -81,10 +81,19 @@ class EngineOrigin(Origin):
         Raises:
             ConfigurationError: The engine is gone or closed, or this is its own loop.
         """
+        workplace = self._living_workplace()
+        return workplace.portal.call(lambda: read(workplace))
+
+    def _living_workplace(self) -> Workplace:
+        """Return what the engine works with.
+
+        Raises:
+            ConfigurationError: The engine is gone.
+        """
         workplace = self._workplace()
         if workplace is None:
             raise ConfigurationError("The engine of this object is gone.")
-        return workplace.portal.call(lambda: read(workplace))
+        return workplace
 
 
 def run_record(run_id: str, tenant: str) -> Transaction[RunRecord]:

@@ -6,8 +6,15 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+)
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -109,6 +116,22 @@ class Portal:
         except BaseException:
             call.cancel()
             raise
+
+    def iterate(
+        self, function: Callable[[], AsyncGenerator[T, None]]
+    ) -> Generator[T, None, None]:
+        """Yield what an async generator (of anything but None) yields on the loop.
+
+        Raises:
+            ConfigurationError: As `call`.
+        """
+        items = function()
+        try:
+            while (item := self.call(lambda: anext(items, None))) is not None:
+                yield item
+        finally:
+            with suppress(ConfigurationError):  # closed, or forgotten in the loop
+                self.call(items.aclose)
 
     def spawn(self, function: Callable[[], Awaitable[T]]) -> PortalCall[T]:
         """Execute a coroutine function on the portal's loop without waiting.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import Any
 
 from typing_extensions import Unpack
 
 from langchain_assistants.engine.file_batches import FileBatches
+from langchain_assistants.engine.ingestion_progress import Progress
 from langchain_assistants.engine.listing import Slice
+from langchain_assistants.engine.origin import EngineOrigin
 from langchain_assistants.engine.portal import blocking
 from langchain_assistants.engine.resource import (
     ObjectList,
@@ -34,11 +36,13 @@ from langchain_assistants.engine.vector_store_rows import (
 )
 from langchain_assistants.engine.vector_store_search import to_ask, to_page
 from langchain_assistants.engine.workplace import Workplace
-from langchain_assistants.retrieval.retriever import RetrieverOptions, StoreRetriever
+from langchain_assistants.retrieval.retriever import StoreRetriever
 from langchain_assistants.storage.database import Row, Transaction
 from langchain_assistants.types.base import Deleted
 from langchain_assistants.types.pages import AsyncPaginator, ListParams, Page
+from langchain_assistants.types.retrievers import RetrieverOptions, SearchedOrigin
 from langchain_assistants.types.validation import check_id, validate
+from langchain_assistants.types.vector_store_events import VectorStoreEvent
 from langchain_assistants.types.vector_store_search import (
     SearchResultsPage,
     VectorStoreSearch,
@@ -69,6 +73,7 @@ class VectorStores(Resource):
     def __init__(self, workplace: Workplace, *, tenant: str) -> None:
         """Bind the resource, and those of the files, to what the engine works with."""
         super().__init__(workplace, tenant=tenant)
+        self._origin = _StoresOrigin(workplace, tenant)
         self.files = VectorStoreFiles(workplace, tenant=tenant)
         self.file_batches = FileBatches(workplace, tenant=tenant)
 
@@ -92,7 +97,7 @@ class VectorStores(Resource):
         row = await place.database.write(insert())
         if store.has_files:
             place.attached.ring()
-        return to_store(row, now)
+        return self.bound(to_store(row, now))
 
     async def aretrieve(self, vector_store_id: str) -> VectorStore:
         """Return a vector store with the counts of its files.
@@ -102,7 +107,7 @@ class VectorStores(Resource):
         """
         check_id(vector_store_id, "vector_store_id", PREFIX)
         found = await self._workplace.database.read(self._counted(vector_store_id))
-        return to_store(found, self._workplace.clock())
+        return self.bound(to_store(found, self._workplace.clock()))
 
     async def await_(
         self, vector_store_id: str, timeout: float | None = None
@@ -128,6 +133,31 @@ class VectorStores(Resource):
         """Wait until none of a store's files is `in_progress`; see `await_`."""
         return self.portal.call(lambda: self.await_(vector_store_id, timeout))
 
+    async def afollow(
+        self, vector_store_id: str
+    ) -> AsyncGenerator[VectorStoreEvent, None]:
+        """Yield what becomes of a store's files until none is awaited (extension).
+
+        First comes the store, where files are `in_progress`; then each of them that
+        ends, and those that are attached meanwhile; the store again is the last.
+
+        Raises:
+            NotFoundError: There is none with this id, or no more.
+        """
+        check_id(vector_store_id, "vector_store_id", PREFIX)
+
+        def whole() -> Transaction[VectorStore]:
+            found = yield from self._counted(vector_store_id)
+            return self.bound(to_store(found, self._workplace.clock()))
+
+        progress = Progress(self._workplace, whole, store_id=vector_store_id)
+        async for event in progress.events():
+            yield event
+
+    def follow(self, vector_store_id: str) -> Generator[VectorStoreEvent, None, None]:
+        """Return an iterator of what becomes of a store's files; see `afollow`."""
+        return self.portal.iterate(lambda: self.afollow(vector_store_id))
+
     async def aupdate(
         self, vector_store_id: str, **fields: Unpack[VectorStoreUpdate]
     ) -> VectorStore:
@@ -144,7 +174,8 @@ class VectorStores(Resource):
             yield from update_store(row, body, now)
             return (yield from self._counted(vector_store_id))
 
-        return to_store(await self._workplace.database.write(store()), now)
+        row = await self._workplace.database.write(store())
+        return self.bound(to_store(row, now))
 
     async def adelete(self, vector_store_id: str) -> Deleted:
         """Delete a vector store; the files that were in it stay."""
@@ -217,7 +248,9 @@ class VectorStores(Resource):
             return Slice([*(yield from counted(rows))], has_more)
 
         now = self._workplace.clock()
-        return ObjectList(self._workplace, read, lambda row: to_store(row, now))
+        return ObjectList(
+            self._workplace, read, lambda row: self.bound(to_store(row, now))
+        )
 
     def alist(self, **params: Unpack[ListParams]) -> AsyncPaginator[VectorStore]:
         """List vector stores: await the first page, or iterate over all of them."""
@@ -232,6 +265,21 @@ class VectorStores(Resource):
     update = blocking(aupdate)
     delete = blocking(adelete)
     search = blocking(asearch)
+
+
+class _StoresOrigin(EngineOrigin, SearchedOrigin):
+    """Reads and searches as the tenant's own vector stores do."""
+
+    def retriever(
+        self, vector_store_id: str, options: RetrieverOptions
+    ) -> StoreRetriever:
+        """Return a retriever of a vector store.
+
+        Raises:
+            ConfigurationError: The engine is gone.
+        """
+        stores = VectorStores(self._living_workplace(), tenant=self._tenant)
+        return stores.as_retriever(vector_store_id, **options)
 
 
 def _ids(given: str | Sequence[str]) -> Sequence[str]:

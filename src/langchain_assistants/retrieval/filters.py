@@ -10,7 +10,16 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    case,
+    exists,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 
 from langchain_assistants.storage.database import (
     Statement,
@@ -22,8 +31,6 @@ from langchain_assistants.storage.functions import members_of
 from langchain_assistants.storage.tables import vector_store_files
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "eq": operator.eq,
-    "in": operator.eq,
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
@@ -60,10 +67,15 @@ def holds(
     # Both sides are read by the same JSON parser: equal numbers are equal then.
     given = members_of(attributes).table_valued("key", "type", "value")
     asked = members_of(literal(to_json(values))).table_valued("type", "value")
+    has_key = given.c.key == literal(filter["key"])
+    has_type = _type(given.c.type) == _type(asked.c.type)
+    if kind in _COMPARISONS:
+        compares = _COMPARISONS[kind](given.c.value, asked.c.value)
+        return exists().where(has_key, has_type, compares)
+    # A query of its own, read once for all files, however many values there are.
+    value = tuple_(_type(given.c.type), given.c.value)
     return exists().where(
-        given.c.key == literal(filter["key"]),
-        _type(given.c.type) == _type(asked.c.type),
-        _COMPARISONS[kind](given.c.value, asked.c.value),
+        has_key, value.in_(select(_type(asked.c.type), asked.c.value))
     )
 
 

@@ -12,7 +12,7 @@ from langchain_core.callbacks import (
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, SkipValidation
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Unpack
 
 from langchain_assistants.types.vector_store_search import (
     SearchResult,
@@ -37,17 +37,6 @@ class SearchesStores(Protocol):
         ...
 
 
-class RetrieverOptions(TypedDict, total=False):
-    """Options of a retriever; see `StoreRetriever`."""
-
-    k: int
-    filters: Mapping[str, Any] | None
-    ranking_options: Mapping[str, Any] | None
-    rewrite_query: bool
-    tags: list[str] | None
-    metadata: dict[str, Any] | None
-
-
 class StoreRetriever(BaseRetriever):
     """Retrieve pieces of the files in vector stores.
 
@@ -68,7 +57,7 @@ class StoreRetriever(BaseRetriever):
 
         with AssistantsEngine("sqlite:///:memory:") as engine:
             store = engine.vector_stores.create(name="Manuals")
-            retriever = engine.vector_stores.as_retriever(store.id, k=3)
+            retriever = store.as_retriever(k=3)
             assert retriever.invoke("How do I reset it?") == []
         ```
     """

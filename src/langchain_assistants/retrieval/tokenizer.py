@@ -39,6 +39,10 @@ _SIGNS = re.compile(
     "\U00040000-\U0010ffff"  # private use, or nothing yet
     "]+"
 )
+# Signs of which NFKC makes words: one of 18 letters, in Arabic.
+_WORD_SIGNS = re.compile("[\u3200-\u33ff\ufdf0-\ufdfc]")
+_MOST_WORD_SIGNS = 1 / 8
+_SHORT = 256
 # All of these are up here: most texts have next to nothing of it, and are soon done.
 _UPPER = re.compile("[\u0e00-\U0010ffff]+")
 
@@ -46,10 +50,17 @@ _UPPER = re.compile("[\u0e00-\U0010ffff]+")
 def indexed(text: str) -> str:
     """Return what the full-text index is given of a text.
 
-    Runs without spaces become overlapping pairs of characters.
+    Runs without spaces become overlapping pairs of characters. A long text that is
+    full of signs for words stays as it is: it would grow tenfold while it is written,
+    and hold up all who write.
     """
-    plain = unicodedata.normalize("NFKC", storable(text))
-    return plain if plain.isascii() else _UPPER.sub(_separated, plain)
+    plain = storable(text)
+    if plain.isascii():
+        return plain
+    signs = len(_WORD_SIGNS.findall(plain))
+    if signs <= max(_SHORT, len(plain)) * _MOST_WORD_SIGNS:
+        plain = unicodedata.normalize("NFKC", plain)
+    return _UPPER.sub(_separated, plain)
 
 
 def query_terms(query: str) -> list[str]:

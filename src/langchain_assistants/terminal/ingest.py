@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+)
 from rich.text import Text
 
 from langchain_assistants import AssistantsEngine, Settings
@@ -18,7 +23,6 @@ from langchain_assistants.types import VectorStore, VectorStoreFile
 from langchain_assistants.types.vector_stores import VectorStoreFileCreate
 
 _A_BATCH = 500
-_LOOK_SECONDS = 0.2
 _LONGEST_ATTRIBUTE = 512
 
 
@@ -102,7 +106,7 @@ def _indexed(
         if file.attributes and "path" in file.attributes
     }
     failed: list[tuple[str, str]] = []
-    progress.add_task("Indexing", total=len(paths))
+    bar = progress.add_task("Indexing", total=len(paths))
     for begin in range(0, len(paths), _A_BATCH):
         uploaded: list[VectorStoreFileCreate] = []
         for path in paths[begin : begin + _A_BATCH]:
@@ -111,10 +115,11 @@ def _indexed(
                 file = engine.files.create(file=path, purpose="assistants")
             except (FileTooLargeError, OSError) as error:
                 failed.append((name, str(error)))
+                progress.advance(bar)
                 continue
             shown = printable(name)[-_LONGEST_ATTRIBUTE:]
             uploaded.append({"file_id": file.id, "attributes": {"path": shown}})
-        for ended in _followed(engine, store, uploaded, progress) if uploaded else ():
+        for ended in _followed(engine, store, uploaded, progress, bar):
             assert ended.attributes is not None
             shown = str(ended.attributes["path"])
             if ended.last_error is not None:
@@ -130,19 +135,17 @@ def _followed(
     store: VectorStore,
     files: list[VectorStoreFileCreate],
     progress: Progress,
-) -> Iterable[VectorStoreFile]:
-    """Index files together, show how far it is, and return them at the end."""
+    bar: TaskID,
+) -> Iterator[VectorStoreFile]:
+    """Index files together, and yield each as soon as it has ended."""
+    if not files:
+        return
     batches = engine.vector_stores.file_batches
-    [bar] = progress.task_ids
-    begun = progress.tasks[0].completed
     batch = batches.create(store.id, files=files)
-    while batch.status == "in_progress":
-        with suppress(TimeoutError):
-            engine.vector_stores.wait(store.id, timeout=_LOOK_SECONDS)
-        batch = batches.retrieve(store.id, batch.id)
-        counts = batch.file_counts
-        progress.update(bar, completed=begun + counts.total - counts.in_progress)
-    return list(batches.list_files(store.id, batch.id, limit=100))
+    for event in batches.follow(store.id, batch.id):
+        if isinstance(event.data, VectorStoreFile):
+            progress.advance(bar)
+            yield event.data
 
 
 def _report(

@@ -153,6 +153,7 @@ from langchain_assistants.types.validation import (
     check_id,
     validate,
 )
+from langchain_assistants.types.vector_store_events import VectorStoreEvent
 from langchain_assistants.types.vector_store_search import (
     Filter,
     SearchRankingOptions,
@@ -320,6 +321,7 @@ __all__ = [
     "Usage",
     "VectorStore",
     "VectorStoreCreate",
+    "VectorStoreEvent",
     "VectorStoreExpiration",
     "VectorStoreExpirationParam",
     "VectorStoreFile",

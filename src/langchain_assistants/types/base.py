@@ -35,8 +35,9 @@ class WireObject(BaseModel):
     Unknown fields are kept: extensions and newer servers add some.
     """
 
-    # Where the object came from (`records.Origin`), for those who display it. A slot
-    # is no field: never sent, compared, copied or pickled, and free until it is set.
+    # Where the object came from (`records.Origin`), for those who display or search
+    # it. A slot is no field: never sent, compared, copied or pickled, and free until
+    # it is set.
     __slots__ = ("_origin",)
 
     model_config = ConfigDict(extra="allow")

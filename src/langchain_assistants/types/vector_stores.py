@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Required, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, Required, TypeAlias
 
 from pydantic import Discriminator, Field
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, Unpack
 
+from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.types.base import (
     TAG,
     Array,
@@ -18,7 +19,12 @@ from langchain_assistants.types.base import (
     tag,
 )
 from langchain_assistants.types.pages import ListParams
+from langchain_assistants.types.records import origin_of
+from langchain_assistants.types.retrievers import RetrieverOptions, SearchedOrigin
 from langchain_assistants.types.tool_resources import ChunkingStrategy
+
+if TYPE_CHECKING:
+    from langchain_core.retrievers import BaseRetriever
 
 VectorStoreFileStatus: TypeAlias = Literal[
     "in_progress", "completed", "cancelled", "failed"
@@ -60,6 +66,21 @@ class VectorStore(WireObject):
     expires_at: int | None = None
     last_active_at: int | None
     metadata: dict[str, str] | None
+
+    def as_retriever(self, **options: Unpack[RetrieverOptions]) -> BaseRetriever:
+        """Return a LangChain retriever of the store (extension).
+
+        Raises:
+            ConfigurationError: No engine has returned this very object, or that engine
+                is gone.
+        """
+        origin = origin_of(self)
+        if not isinstance(origin, SearchedOrigin):
+            raise ConfigurationError(
+                f"The object of vector store '{self.id}' comes from no engine; use "
+                f"engine.vector_stores.as_retriever('{self.id}')."
+            )
+        return origin.retriever(self.id, options)
 
 
 class ChunkSizes(WireObject):

@@ -5,6 +5,7 @@ import contextvars
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncGenerator
 
 import pytest
 from tests.conftest import EngineFactory
@@ -53,6 +54,47 @@ def test_the_callers_context_variables_reach_the_call() -> None:
     NAME.reset(token)
     assert portal.call(name) == "nobody"
     portal.stop()
+
+
+def test_what_an_async_generator_yields_is_yielded_one_by_one() -> None:
+    portal = Portal()
+    log: list[str] = []
+
+    async def names() -> AsyncGenerator[str, None]:
+        try:
+            for _ in range(2):
+                log.append("asked")
+                yield await name_of_thread()
+            raise ValueError("no more")
+        finally:
+            log.append("tidied up")
+
+    items = portal.iterate(names)
+    assert next(items) == "langchain-assistants-portal"
+    assert log == ["asked"]
+    assert next(items) == "langchain-assistants-portal"
+    with pytest.raises(ValueError, match="no more"):
+        next(items)
+    assert log == ["asked", "asked", "tidied up"]
+    left = portal.iterate(names)
+    next(left)
+    left.close()
+    assert log[3:] == ["asked", "tidied up"]
+    portal.stop()
+
+
+def test_an_iterator_may_be_closed_after_its_portal() -> None:
+    portal = Portal()
+
+    async def one() -> AsyncGenerator[int, None]:
+        yield 1
+
+    items = portal.iterate(one)
+    assert next(items) == 1
+    portal.stop()
+    items.close()
+    with pytest.raises(ConfigurationError, match="engine is closed"):
+        next(portal.iterate(one))
 
 
 def test_an_exception_reaches_the_caller() -> None:

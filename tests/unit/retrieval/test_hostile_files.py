@@ -88,6 +88,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "controls": ("a.txt", lambda: b"\xff\x01\x02\x03" * 99, "is not text"),
     "half a utf-16": ("a.txt", lambda: b"\xff\xfea\x00b", "begins as UTF-16-LE"),
     "bad utf-16": ("a.txt", lambda: b"\xfe\xff\xd8\x00\x00a", "begins as UTF-16-BE"),
+    "html that never ends": ("a.html", lambda: b"<p><!-- " * 2_000_000, "has no text"),
     "100 MB of one line": ("a.txt", lambda: b"a" * 100_000_000, "50,000,000 char"),
 }
 

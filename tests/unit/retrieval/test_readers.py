@@ -148,6 +148,17 @@ def test_html_is_read_without_its_markup(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "rest", ["<!-- no <p>text", '<a href="x', "</p", "<!x", " end"]
+)
+def test_a_tag_or_comment_that_html_never_ends_is_no_text(
+    tmp_path: Path, rest: str
+) -> None:
+    page = f"<p>1 < 2 &amp; so on{rest}"
+    end = rest if rest == " end" else ""
+    assert read(tmp_path, page.encode(), "a.html").text == f"1 < 2 & so on{end}"
+
+
 @pytest.mark.parametrize("charset", ["windows-1251", "no-such-charset", "utf-7"])
 def test_html_may_declare_its_charset(tmp_path: Path, charset: str) -> None:
     page = f'<meta charset="{charset}"><p>Привет'.encode("cp1251")
