@@ -14,7 +14,6 @@ from tests.interpreters.probes import PRELUDE, PROBES
 from tests.interpreters.scene import HELD
 from tests.interpreters.staging import ROOT, USERS, command
 
-
 HIDDEN_FILES = [
     "files_without_a_name",
     "mapped_files_without_a_name",
