@@ -121,9 +121,9 @@ class Warden:
     def _excess(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         tree = processes.tree(worker.pid)
         limits = self._limits
-        if worker.kill_at is None and not worker.is_fresh:
-            if worker.idleness.broken(tree) > limits.seconds:
-                return "time"
+        is_idle = worker.kill_at is None and not worker.is_fresh
+        if is_idle and worker.idleness.broken(tree) > limits.seconds:
+            return "time"
         at_most = sum(process.memory for process in tree)
         # What forks share was counted for each of them: only then look closer.
         if at_most > limits.memory_bytes and memory(tree) > limits.memory_bytes:
