@@ -10,15 +10,31 @@ ROOT = Path(__file__).parents[2]
 USER = 12_345
 USERS = ["user", "root"] if os.geteuid() == 0 else ["user"]
 """Whom programs can be run as: root too, where the tests themselves are root's."""
+# https://docs.docker.com/engine/security/#linux-kernel-capabilities
+_OF_A_CONTAINER = (
+    *("chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid"),
+    *("setpcap", "net_bind_service", "net_raw", "sys_chroot", "mknod"),
+    *("audit_write", "setfcap"),
+)
 
 
 def command(user: str, module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module of the tests as `root` or a `user`."""
+    """Return the command that runs a module of the tests as somebody.
+
+    Args:
+        user: `root`, a `user`, or the `container`'s root, who may do less.
+        module: The module.
+        *arguments: Its arguments.
+    """
     program = [sys.executable, "-m", module, *arguments]
     if user == "root" or os.geteuid() != 0:
         return program
-    drop = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups"]
-    return [*_with_open_folders(), "--chdir", str(ROOT), *drop, *program]
+    drop = ["--reuid", str(USER), "--regid", str(USER), "--clear-groups"]
+    if user == "container":
+        kept = ",".join(f"+{capability}" for capability in _OF_A_CONTAINER)
+        drop = ["--bounding-set", f"-all,{kept}"]
+    mounts = [*_with_open_folders(), "--chdir", str(ROOT)]
+    return [*mounts, "setpriv", *drop, *program]
 
 
 def _with_open_folders() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import json
 import os
@@ -30,8 +31,10 @@ from langchain_assistants.interpreters.local import (
 )
 from langchain_assistants.interpreters.local.channel import Channel
 from langchain_assistants.interpreters.local.idleness import Idleness
+from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import Process, Processes
 from langchain_assistants.interpreters.local.session import LocalSession
+from langchain_assistants.interpreters.local.users import USERS
 from langchain_assistants.interpreters.local.worker_events import output_event
 from langchain_assistants.interpreters.local.worker_process import WorkerProcess
 
@@ -50,13 +53,14 @@ def worker_of(session: LocalSession) -> WorkerProcess:
 
 @pytest.mark.parametrize("jail", ["bubblewrap", "landlock"])
 async def test_code_that_forges_its_end_does_not_run_on(jail: Any) -> None:
-    limits = Limits(seconds=0.5)
-    async with LocalInterpreter(jail=jail, limits=limits, pool_size=0) as interpreter:
+    async with LocalInterpreter(jail=jail, pool_size=0) as interpreter:
         session = interpreter.session()
         await session.start()
         ended = os.pidfd_open(worker_of(session).pid)
         result = await session.run(FORGED_END, timeout=60)
         assert (result.stopped, result.error) == (None, None)
+        keeper = await session._keeper()
+        keeper._warden._limits = Limits(seconds=0.2)
         assert (await asyncio.to_thread(select.select, [ended], [], [], 60))[0]
         os.close(ended)
         assert worker_of(session).excess == "time"
@@ -166,6 +170,25 @@ def test_a_walk_notices_what_is_moved_in_front_of_it(
         (tmp_path / first / "moved").rename(tmp_path / first / first)
     with pytest.raises(trees.Unsteady):
         list(walked)
+
+
+def credentials() -> dict[str, str]:
+    """What the kernel knows of this thread, and whether others may look into it."""
+    status = Path("/proc/thread-self/status").read_text()
+    known = dict(line.split(":\t", 1) for line in status.splitlines())
+    dumpable = ctypes.CDLL(None).prctl(3)
+    kept = {name: known[name] for name in ("Uid", "Gid", "CapEff", "CapPrm")}
+    return {**kept, "dumpable": str(dumpable)}
+
+
+def test_a_thread_that_looks_as_another_user_is_itself_again_afterwards() -> None:
+    before = credentials()
+    uid = USERS[0] if os.geteuid() == 0 else os.geteuid()
+    with eyes_of(uid):
+        inside = credentials()
+    assert inside["Uid"].split() == [*before["Uid"].split()[:3], str(uid)]
+    assert inside["CapEff"] == before["CapEff"]
+    assert credentials() == before
 
 
 @pytest.fixture

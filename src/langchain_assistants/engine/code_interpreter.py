@@ -22,7 +22,6 @@ from langchain_assistants.interpreters.base import (
     OutputEvent,
     Printed,
     Raised,
-    StopReason,
 )
 from langchain_assistants.storage.database import Row, storable
 from langchain_assistants.tools.artifacts import shortened
@@ -45,11 +44,6 @@ _SCHEMA: dict[str, Any] = {
     },
 }
 _PICTURES = {"image/png": "png", "image/jpeg": "jpg"}
-_STOPPED: dict[StopReason, str] = {
-    "timeout": "The code was stopped after {timeout:g} seconds.",
-    "interrupt": "The code was interrupted.",
-    "output_limit": "The code was stopped because it put out too much.",
-}
 _STATE_LOST = (
     "The sandbox was started anew before this: variables of earlier calls are lost "
     "(state_lost), the files are there again."
@@ -124,8 +118,8 @@ class _OpenedInterpreter:
         executed = await interpreter.execute(
             storable(code), self._wanted, timeout=timeout, on_event=shown.add
         )
-        if executed.result.stopped is not None:
-            shown.say(_STOPPED[executed.result.stopped].format(timeout=timeout) + "\n")
+        if (ending := executed.result.ending(timeout)) is not None:
+            shown.say(ending + "\n")
         if not any(output["type"] == "image" for output in shown.outputs):
             for made in executed.made:
                 if made.mime_type in _PICTURES:

@@ -10,6 +10,12 @@ _READABLE = ("text/plain", "text/markdown", "application/json", "text/html")
 
 StopReason = Literal["timeout", "interrupt", "output_limit"]
 
+_ENDINGS: dict[StopReason, str] = {
+    "timeout": "The code was stopped after {timeout:g} seconds. Do less at once.",
+    "interrupt": "The code was interrupted.",
+    "output_limit": "The code was stopped because it put out too much. Print less.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Printed:
@@ -104,6 +110,16 @@ class ExecutionResult:
     def error(self) -> Raised | None:
         """The exception that ended the code."""
         return next((event for event in self.events if isinstance(event, Raised)), None)
+
+    def ending(self, timeout: float) -> str | None:
+        """Tell a model why its code was stopped; None: it ended by itself.
+
+        Args:
+            timeout: The seconds that the code was given.
+        """
+        if self.stopped is None:
+            return None
+        return _ENDINGS[self.stopped].format(timeout=timeout)
 
     def _printed(self, stream: str) -> str:
         return "".join(

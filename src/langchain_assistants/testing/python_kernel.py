@@ -63,6 +63,7 @@ class PythonKernel:
         self._child: subprocess.Popen[bytes] | None = None
         self._wedged = False
         self._lock = threading.Lock()
+        self._killed: list[subprocess.Popen[bytes]] = []
 
     def execute(
         self,
@@ -79,10 +80,13 @@ class PythonKernel:
         Raises:
             BrokenPipeError: The child was killed, or the listener of a wedged one left.
         """
-        with self._lock:
-            if not self._wedged:
-                yield from self._answers(code, listener, wedge_after_interrupt)
-                return
+        try:
+            with self._lock:
+                if not self._wedged:
+                    yield from self._answers(code, listener, wedge_after_interrupt)
+                    return
+        finally:
+            self._bury()
         if listener is not None:
             listener.recv(1)
         raise BrokenPipeError("the kernel is wedged")
@@ -119,7 +123,10 @@ class PythonKernel:
                 yield event
 
     def kill(self) -> None:
-        """End the child and everything it started; its variables are lost."""
+        """End the child and everything it started; its variables are lost.
+
+        It waits for nobody: who tells of the child may be held up by his listener.
+        """
         child, self._child = self._child, None
         self._wedged = False
         if child is None:
@@ -127,11 +134,21 @@ class PythonKernel:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        with self._lock:  # whoever reads from it sees its end first
-            for pipe in (child.stdin, child.stdout):
-                assert pipe is not None
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        self._killed.append(child)
+        self._bury()
+
+    def _bury(self) -> None:
+        """Close the pipes of the killed, unless somebody reads: then he does it."""
+        while self._killed and self._lock.acquire(blocking=False):
+            try:
+                for child in self._killed[:]:
+                    self._killed.remove(child)
+                    for pipe in (child.stdin, child.stdout):
+                        assert pipe is not None
+                        with contextlib.suppress(BrokenPipeError):
+                            pipe.close()
+            finally:
+                self._lock.release()
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None:

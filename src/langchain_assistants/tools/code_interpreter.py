@@ -25,7 +25,6 @@ from langchain_assistants.interpreters.base import (
     InterpreterSession,
     OutputEvent,
     Printed,
-    StopReason,
 )
 from langchain_assistants.interpreters.choice import find_provider
 from langchain_assistants.interpreters.turns import Turns
@@ -60,11 +59,6 @@ _PICTURES = {
     "image/jpeg": "jpg",
     "image/svg+xml": "svg",
     "application/pdf": "pdf",
-}
-_STOPPED: dict[StopReason, str] = {
-    "timeout": "The code was stopped after {timeout:g} seconds. Do less at once.",
-    "interrupt": "The code was interrupted.",
-    "output_limit": "The code was stopped because it put out too much. Print less.",
 }
 _STATE_LOST = (
     "The sandbox was restarted: the variables of earlier calls are lost, and files "
@@ -377,11 +371,8 @@ class CodeInterpreterTool(BaseTool):
         self, result: ExecutionResult, artifacts: list[Artifact], notes: list[str]
     ) -> str:
         """Write down for the model what came of its code."""
-        error = None
-        if result.stopped is not None:
-            error = _STOPPED[result.stopped].format(timeout=self.timeout)
-        elif result.error is not None:
-            raised = result.error
+        error = result.ending(self.timeout)
+        if error is None and (raised := result.error) is not None:
             error = raised.traceback or f"{raised.name}: {raised.message}"
         if result.truncated:
             notes = ["Some output was left out.", *notes]

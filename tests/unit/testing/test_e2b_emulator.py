@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import e2b
 import httpx
@@ -16,6 +17,7 @@ import pytest
 from e2b_code_interpreter import AsyncSandbox, Sandbox
 
 from langchain_assistants.testing import E2BEmulator
+from langchain_assistants.testing.python_kernel import PythonKernel
 
 EVERY_BYTE = bytes(range(256)) + b"\r\n--\r\n"
 PICTURE = """
@@ -216,3 +218,16 @@ def test_it_is_imported_without_e2b() -> None:
     ).stdout.split()
     assert "langchain_assistants.testing.e2b" in loaded
     assert {"e2b", "e2b_code_interpreter"}.isdisjoint(loaded)
+
+
+def test_an_interpreter_is_killed_while_its_listener_does_not_listen(
+    tmp_path: Path,
+) -> None:
+    kernel = PythonKernel(tmp_path)
+    events = kernel.execute("print('on')\nwhile True: pass")
+    assert next(events) == {"type": "stdout", "text": "on"}
+    kernel.kill()
+    with pytest.raises(BrokenPipeError):
+        list(events)
+    assert [event["text"] for event in kernel.execute("1")] == ["1"]
+    kernel.kill()

@@ -43,6 +43,13 @@ def step(*pictures: str) -> RunStep:
     )
 
 
+def written() -> RunStep:
+    """A step that wrote the message."""
+    details = {"type": "message_creation", "message_creation": {"message_id": "msg_1"}}
+    fields = {"id": "step_2", "type": "message_creation", "step_details": details}
+    return RunStep(**step().to_dict() | fields)
+
+
 class Folder(Origin):
     """Files by their ids, and what was asked for of them."""
 
@@ -144,11 +151,22 @@ def test_a_step_shows_what_its_code_has_drawn() -> None:
 
 def test_a_run_shows_the_pictures_of_its_steps_and_messages() -> None:
     folder = Folder(file_1=PNG, file_2=PNG)
-    writing = {"message_creation": {"message_id": "msg_1"}, "type": "message_creation"}
-    wrote = step().model_copy(update={"id": "step_2", "type": "message_creation"})
-    wrote = RunStep(**wrote.to_dict() | {"step_details": writing})
-    folder.items = [step("file-1"), wrote], [message("file-2")]
+    folder.items = [step("file-1"), written()], [message("file-2")]
     assert len(pictures(of(folder, RUN.model_copy()))) == 2
+
+
+def test_a_picture_in_an_answer_is_only_named_where_it_was_drawn() -> None:
+    folder = Folder(file_1=PNG, file_2=PNG)
+    folder.items = [step("file-1", "file-2"), written()], [message("file-1")]
+    run = of(folder, RUN.model_copy())
+    assert [image["alt"] for image in pictures(run)] == ["file_2.png", "file_1.png"]
+    assert shown(run).text.count("Picture: file_1.png file-1") == 1
+
+
+def test_a_picture_stays_where_it_was_drawn_until_its_answer_is_known() -> None:
+    folder = Folder(file_1=PNG)
+    folder.items = [step("file-1"), written()], []
+    assert len(pictures(of(folder, RUN.model_copy()))) == 1
 
 
 def test_a_run_that_is_watched_shows_pictures_too() -> None:

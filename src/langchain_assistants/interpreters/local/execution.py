@@ -43,6 +43,7 @@ class Execution:
 
     async def run(self, code: str, timeout: float) -> Ending:
         """Have the code executed; see it through to its end."""
+        self.worker.is_fresh = False
         channel, grace = self.worker.channel, self._limits.grace_seconds
         seconds = min(timeout, self._limits.seconds)
         self.worker.kill_at = time.monotonic() + seconds + grace + _WARDEN_SECONDS

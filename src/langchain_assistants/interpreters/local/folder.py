@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -72,6 +72,16 @@ class SessionFolder:
     def shared_memory(self) -> Path:
         """What it calls /dev/shm, where it can be mounted."""
         return self.path / "shm"
+
+    def prepare(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Make a folder of temporary files, while nobody is there to interfere."""
+        place = self.temporary / name
+        place.mkdir(mode=0o700)
+        for file, data in files.items():
+            (place / file).write_bytes(data)
+        if self.uid is not None:
+            for made in (place, *place.iterdir()):
+                os.chown(made, self.uid, self.uid)
 
     def read(self, path: str, most: int) -> bytes:
         """Read a file of at most so many bytes.

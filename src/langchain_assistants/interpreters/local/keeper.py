@@ -17,6 +17,7 @@ from typing import Protocol
 
 from langchain_assistants.errors import InterpreterError
 from langchain_assistants.interpreters.local.folder import SessionFolder
+from langchain_assistants.interpreters.local.fonts import FontList
 from langchain_assistants.interpreters.local.jails import Jail
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.trees import AS_FOLDER, delete_tree
@@ -63,6 +64,7 @@ class Keeper:
         self.jail = jail
         self.limits = limits
         self._pool_size = pool_size
+        self.fonts = FontList()
         self._warden = Warden(limits)
         self._idle: deque[Lodging] = deque()
         self._lodgings: list[Lodging] = []
@@ -80,6 +82,7 @@ class Keeper:
             if tenant.lodging is None:
                 tenant.lodging = self._idle.popleft()
                 tenant.lodging.tenant = tenant
+                self.fonts.give(tenant.lodging.folder)
         if tenant.lodging is None or tenant.lodging.worker is None:
             lodged = self._warden.ask(lambda: self._settle(tenant))
         else:
@@ -147,6 +150,7 @@ class Keeper:
         if tenant.lodging is None:
             lodging = self._make()
             lodging.tenant, tenant.lodging = tenant, lodging
+            self.fonts.give(lodging.folder)
         elif tenant.lodging.worker is None:
             self._start(tenant.lodging)
 

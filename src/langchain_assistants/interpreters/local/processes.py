@@ -138,6 +138,16 @@ def running(program: str, argument: str) -> list[int]:
     return found
 
 
+def user_of(pid: int) -> int | None:
+    """Return whose process it is, whatever it shows or hides; None: it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            users = next(line for line in file if line.startswith(b"Uid:"))
+    except _GONE:
+        return None
+    return int(users.split()[1])
+
+
 def _tell(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)

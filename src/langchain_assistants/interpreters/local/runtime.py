@@ -12,6 +12,9 @@ from pathlib import Path
 INSIDE = Path(__file__).resolve().parent / "inside"
 """The program that runs in the jail."""
 
+MATPLOTLIB = "matplotlib"
+"""The folder of temporary files that matplotlib keeps its own in."""
+
 # Never a whole /usr: containers keep applications in /usr/src, with their secrets.
 _SYSTEM = (
     "/usr/lib",
@@ -98,7 +101,7 @@ def environment(data: str, temporary: str) -> dict[str, str]:
         "TMPDIR": temporary,
         "LANG": "C.UTF-8",
         "MPLBACKEND": "module://inside.backend",
-        "MPLCONFIGDIR": f"{temporary}/matplotlib",
+        "MPLCONFIGDIR": f"{temporary}/{MATPLOTLIB}",
         "PYTHONDONTWRITEBYTECODE": "1",
         **{f"{name}_NUM_THREADS": "1" for name in _THREADS},
     }

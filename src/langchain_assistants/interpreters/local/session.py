@@ -89,8 +89,8 @@ class LocalSession:
         async with self._executions.turn():
             await self._settle()
             worker = await self._working()
-            limits = (await self._keeper()).limits
-            execution = Execution(next(self._numbers), worker, limits, on_event)
+            keeper = await self._keeper()
+            execution = Execution(next(self._numbers), worker, keeper.limits, on_event)
             self._execution = self._unsettled = execution
             try:
                 ending = await execution.run(code, timeout)
@@ -106,6 +106,7 @@ class LocalSession:
             finally:
                 self._execution = None
                 self._had_state = True
+            keeper.fonts.look(worker.folder, lambda: LocalSession(self._keeper))
             state_lost, self._state_lost = self._state_lost, False
             return execution.output.result(execution.stopped, state_lost=state_lost)
 

@@ -5,22 +5,24 @@ It lives as long as the process: a worker dies with the thread that started it.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from langchain_assistants.interpreters.local.folder import Usage
 from langchain_assistants.interpreters.local.limits import Limits
+from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import (
     Process,
     Processes,
     memory,
     nameless_files,
     stopped,
+    user_of,
 )
 from langchain_assistants.interpreters.local.runtime import readable
 from langchain_assistants.interpreters.local.trees import Unsteady
@@ -119,7 +121,8 @@ class Warden:
     def _excess(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         tree = processes.tree(worker.pid)
         limits = self._limits
-        if worker.kill_at is None and worker.idleness.broken(tree) > limits.seconds:
+        is_idle = worker.kill_at is None and not worker.is_fresh
+        if is_idle and worker.idleness.broken(tree) > limits.seconds:
             return "time"
         at_most = sum(process.memory for process in tree)
         # What forks share was counted for each of them: only then look closer.
@@ -129,7 +132,7 @@ class Warden:
         if sum(process.tasks for process in tree) > limits.tasks + 8:
             return "tasks"
         try:
-            nameless = self._nameless(tree)
+            nameless = self._nameless(worker, tree)
         except PermissionError:
             return "secrecy"
         try:
@@ -141,21 +144,25 @@ class Warden:
             return "folder"
         return None
 
-    def _nameless(self, tree: list[Process]) -> int:
+    def _nameless(self, worker: WorkerProcess, tree: list[Process]) -> int:
         """Return the bytes of files without a name.
 
         Raises:
             PermissionError: A process made itself secret.
         """
+        if worker.is_fresh:
+            return 0
+        look = partial(
+            nameless_files, besides=readable(), largest=self._limits.file_bytes
+        )
         try:
-            return nameless_files(
-                tree, besides=readable(), largest=self._limits.file_bytes
-            )
+            return look(tree)
         except PermissionError:
-            # Root without CAP_SYS_PTRACE sees no other user's, whatever they do.
-            if os.geteuid() == 0:
-                return 0
-            raise
+            if (user := worker.folder.uid) is None:
+                raise
+        # Root without CAP_SYS_PTRACE: what is not the user's is bubblewrap, and ours.
+        with eyes_of(user):
+            return look([process for process in tree if user_of(process.pid) == user])
 
     def _usage(self, worker: WorkerProcess) -> Usage:
         most = self._limits.folder_entries

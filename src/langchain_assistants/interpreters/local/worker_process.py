@@ -36,6 +36,7 @@ class WorkerProcess:
         idleness: What it does all the same since then.
         look_at: When the warden looks at it next.
         excess: Which limit the warden killed it for.
+        is_fresh: It was given no code yet, and runs ours alone.
     """
 
     def __init__(self, jail: Jail, folder: SessionFolder, limits: Limits) -> None:
@@ -44,6 +45,7 @@ class WorkerProcess:
         self.kill_at: float | None = None
         self.idleness = Idleness()
         self.look_at = 0.0
+        self.is_fresh = True
         self._is_ready = False
         self.excess: Excess | None = None
         requests, to_worker = os.pipe()

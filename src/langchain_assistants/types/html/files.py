@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 from xml.etree.ElementTree import Element
 
@@ -68,6 +68,15 @@ def stored_picture(file_id: str, files: Files) -> Element:
         return element("div", "", "Picture: ", *label(file_id, files))
     data = base64.b64encode(content).decode()
     return picture(f"data:{kind};base64,{data}", known.name[:_LONGEST_NAME])
+
+
+def without_pictures_of(messages: Iterable[Message], files: Files) -> Files:
+    """Keep the names alone of pictures that messages show themselves."""
+    shown = {file for message in messages for file in _pictures_of(message)}
+    return {
+        file_id: file._replace(content=None) if file_id in shown else file
+        for file_id, file in files.items()
+    }
 
 
 def label(file_id: str, files: Files) -> list[Child]:

@@ -23,7 +23,12 @@ from langchain_assistants.types.html.elements import (
     note,
     title,
 )
-from langchain_assistants.types.html.files import Files, stored_picture
+from langchain_assistants.types.html.files import (
+    Files,
+    stored_picture,
+    without_pictures_of,
+)
+from langchain_assistants.types.messages import Message
 from langchain_assistants.types.records import RunRecord
 from langchain_assistants.types.runs import LastError, RequiredAction, Run, Usage
 from langchain_assistants.types.steps import (
@@ -90,15 +95,31 @@ def run_head(run: Run) -> Element:
 def step_rows(
     steps: Sequence[RunStep], record: RunRecord, files: Files
 ) -> Element | None:
-    """Show steps below each other; None: there are none."""
+    """Show steps below each other; None: there are none.
+
+    Messages are taken from the record. A picture that one has is not shown by the
+    call that made it too.
+    """
     if not steps:
         return None
-    rows = (_step(step, record, files) for step in steps)
+    messages = [_message(step, record) for step in steps]
+    of_calls = without_pictures_of(filter(None, messages), files)
+    rows = (
+        _step(step, message, of_calls if message is None else files)
+        for step, message in zip(steps, messages, strict=True)
+    )
     return element("div", "steps", *rows, role="list")
 
 
-def _step(step: RunStep, record: RunRecord, files: Files) -> Element:
-    """Show a step; a message it wrote is taken from the record."""
+def _message(step: RunStep, record: RunRecord) -> Message | None:
+    """Return the message that a step wrote, if it is known."""
+    details = step.step_details
+    if not isinstance(details, MessageCreationDetails):
+        return None
+    return record.message(details.message_creation.message_id)
+
+
+def _step(step: RunStep, message: Message | None, files: Files) -> Element:
     details = step.step_details
     took = duration(
         step.created_at,
@@ -112,10 +133,8 @@ def _step(step: RunStep, record: RunRecord, files: Files) -> Element:
     shown: list[Child] = []
     if isinstance(details, MessageCreationDetails):
         kind = "Message"
-        message_id = details.message_creation.message_id
-        message = record.message(message_id)
         if message is None:
-            shown.append(_faint(message_id))
+            shown.append(_faint(details.message_creation.message_id))
         else:
             shown.append(element("div", "bubble", *body(message, files)))
     else:
