@@ -174,6 +174,7 @@ class Keeper:
 
     def _start(self, lodging: Lodging) -> None:
         try:
+            lodging.folder.prepare()
             lodging.worker = WorkerProcess(self.jail, lodging.folder, self.limits)
         except OSError as error:
             raise InterpreterError(

@@ -5,24 +5,32 @@ It lives as long as the process: a worker dies with the thread that started it.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from langchain_assistants.interpreters.local.folder import Usage
+from langchain_assistants.interpreters.local.folder import (
+    HOME,
+    SHARED_MEMORY,
+    TEMPORARY,
+    Usage,
+)
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.processes import (
+    Crowd,
     Process,
     Processes,
     memory,
     nameless_files,
     stopped,
 )
-from langchain_assistants.interpreters.local.runtime import readable
+from langchain_assistants.interpreters.local.runtime import is_below, readable
 from langchain_assistants.interpreters.local.trees import Unsteady
 from langchain_assistants.interpreters.local.worker_process import Excess, WorkerProcess
 
@@ -33,6 +41,7 @@ _LOOK_SECONDS = 0.25
 _REST_PER_LOOK = 5
 # Who is due soon is looked at now: one look at all processes then serves them all.
 _TOGETHER_SECONDS = 0.1
+_NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Warden:
@@ -109,8 +118,9 @@ class Warden:
                 else:
                     processes = processes or Processes()
                     worker.excess = self._excess(worker, processes)
-            except OSError:  # this process has no descriptor left: it may have soon
-                worker.excess = None
+            except OSError as error:
+                # What this process has not left it may have soon; else code is at work.
+                worker.excess = None if error.errno in _NONE_LEFT else "secrecy"
             if worker.excess is not None:
                 worker.kill()
             now = time.monotonic()
@@ -121,17 +131,17 @@ class Warden:
         limits = self._limits
         if worker.kill_at is None and worker.idleness.broken(tree) > limits.seconds:
             return "time"
-        at_most = sum(process.memory for process in tree)
-        # What forks share was counted for each of them: only then look closer.
-        if at_most > limits.memory_bytes and memory(tree) > limits.memory_bytes:
-            return "memory"
         # The worker's own threads and bubblewrap's processes are no tasks of the code.
         if sum(process.tasks for process in tree) > limits.tasks + 8:
             return "tasks"
         try:
             nameless = self._nameless(tree)
-        except PermissionError:
+        except (PermissionError, Crowd):
             return "secrecy"
+        at_most = sum(process.memory for process in tree)
+        # What forks share was counted for each of them: only then look closer.
+        if at_most > limits.memory_bytes and memory(tree) > limits.memory_bytes:
+            return "memory"
         try:
             usage = self._usage(worker)
         except PermissionError:  # it is closing folders in front of us
@@ -149,7 +159,7 @@ class Warden:
         """
         try:
             return nameless_files(
-                tree, besides=readable(), largest=self._limits.file_bytes
+                tree, besides=_not_written(), largest=self._limits.file_bytes
             )
         except PermissionError:
             # Root without CAP_SYS_PTRACE sees no other user's, whatever they do.
@@ -164,3 +174,14 @@ class Warden:
         except Unsteady:
             with stopped(worker.pid):
                 return worker.folder.usage(most)
+
+
+@cache
+def _not_written() -> tuple[str, ...]:
+    """Return what code can only read, by the names that no file of its own can have."""
+    places = (HOME, TEMPORARY, SHARED_MEMORY)
+    return tuple(
+        path
+        for path in readable()
+        if not any(is_below(path, place) for place in places)
+    )
