@@ -27,6 +27,7 @@ JailName = Literal["bubblewrap", "landlock", "none"]
 # Not /dev/zero, whose shared memory belongs to nobody, and no terminals.
 _DEVICES = ("/dev/urandom", "/dev/random", "/dev/full")
 _DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
+_TIMERS = 1_000
 _MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
 
 
@@ -177,6 +178,8 @@ def _rlimits(limits: Limits, *, own_tasks: bool) -> dict[str, int]:
         "NOFILE": limits.open_files,
         # With 0 a program that the host has for crashes would be started all the same.
         "CORE": 1,
+        # Timers: memory of the kernel, of which a user has only so much.
+        "SIGPENDING": _TIMERS,
         **({"NPROC": limits.tasks} if own_tasks else {}),
     }
 
