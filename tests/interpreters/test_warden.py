@@ -191,13 +191,6 @@ def test_a_walk_notices_what_is_moved_in_front_of_it(
         list(walked)
 
 
-def test_a_folder_that_is_removed_in_front_of_a_walk_was_empty(tmp_path: Path) -> None:
-    (tmp_path / "gone").mkdir()
-    fd = os.open(tmp_path / "gone", trees.AS_FOLDER)
-    (tmp_path / "gone").rmdir()
-    assert list(trees._walk_in(fd, (), None)) == []
-
-
 def test_names_next_to_those_of_python_are_the_code_s(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -43,7 +43,7 @@ def _walk_in(
     fd: int, above: tuple[str, ...], since: int | None
 ) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
     try:
-        for name in _names(fd):
+        for name in os.listdir(fd):
             try:
                 info = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except FileNotFoundError:
@@ -59,13 +59,6 @@ def _walk_in(
             raise Unsteady
     finally:
         os.close(fd)
-
-
-def _names(fd: int) -> list[str]:
-    try:
-        return os.listdir(fd)
-    except FileNotFoundError:  # it was removed in front of us, and was empty then
-        return []
 
 
 def _opened(folder: int, name: str) -> int | None:
