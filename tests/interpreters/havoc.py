@@ -116,6 +116,25 @@ for name, act in {
 """
 
 
+_TRAP = """
+import os, tempfile
+open("kept", "w").close()
+trap = os.path.join(tempfile.gettempdir(), "trap")
+os.symlink("/", trap)
+os.chmod(tempfile.gettempdir(), 0)
+os.chmod(".", 0)
+os._exit(0)
+"""
+_IN_THE_TRAP = """
+import os, tempfile
+trap = os.path.join(tempfile.gettempdir(), "trap")
+if os.path.lexists(trap) or not os.path.exists("kept"):
+    raise RuntimeError
+with open("kept", "a"), tempfile.TemporaryFile():
+    pass
+"""
+
+
 def attack(function: Attack) -> Attack:
     """Add an attack to the table, under its name."""
     ATTACKS[function.__name__] = function
@@ -323,6 +342,17 @@ async def a_closed_folder_is_deleted_all_the_same(scene: Scene) -> str:
     await session.close()
     left = await asyncio.to_thread(path.exists)
     return f"{path} is left" if left else HELD
+
+
+@attack
+async def a_trap_for_the_next_interpreter(scene: Scene) -> str:
+    session = scene.large.session()
+    try:
+        first = await session.run(_TRAP, timeout=60)
+        second = await session.run(_IN_THE_TRAP, timeout=60)
+        return HELD if first.state_lost and not second.error else repr(second)
+    finally:
+        await session.close()
 
 
 @attack

@@ -69,6 +69,17 @@ for file in files:
     file.close()
 time.sleep(30)
 """
+_CROWD = """
+libc.mmap.restype = ctypes.c_void_p
+pages = 64_000
+start = libc.mmap(None, ctypes.c_size_t(pages * 4096), 1, 0x22, -1, ctypes.c_long(0))
+for page in range(0, pages, 2):
+    libc.mprotect(ctypes.c_void_p(start + page * 4096), ctypes.c_size_t(4096), 0)
+for _ in range(8):
+    if os.fork() == 0:
+        signal.pause()
+time.sleep(30)
+"""
 _EXIT = {"x86_64": 60, "aarch64": 93}.get(os.uname().machine)
 
 
@@ -119,3 +130,8 @@ async def files_of_a_program_that_cannot_be_looked_at(scene: Scene) -> str:
     if os.geteuid() == 0 and scene.jail == "bubblewrap":
         return await _loses(scene, _SECRET)
     return await _dies(scene, _SECRET, "hid what it uses")
+
+
+@attack
+async def more_mappings_than_can_be_looked_through(scene: Scene) -> str:
+    return await _dies(scene, _CROWD, "hid what it uses")

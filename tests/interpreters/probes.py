@@ -176,6 +176,8 @@ for option in (PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, 8, 28, 35, 47)
 attempt("raise a limit", resource.setrlimit, resource.RLIMIT_AS, (-1, -1))
 attempt("more files", resource.setrlimit, resource.RLIMIT_NOFILE, (9999, 9999))
 attempt("another user", os.setuid, 0)
+if resource.getrlimit(resource.RLIMIT_CORE)[0] > 1:
+    done.append("crashes leave their memory")
 for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb"):
     if H["jail"] == "bubblewrap":
         line = next(l for l in open("/proc/self/status") if l.startswith(name))
@@ -212,6 +214,12 @@ for flags in (MAP_SHARED, MAP_SHARED_VALIDATE):
     attempt(f"anonymous {flags}", share, flags | MAP_ANONYMOUS, -1)
 attempt("zeros", lambda: share(MAP_SHARED, os.open("/dev/zero", os.O_RDWR)))
 attempt("read zeros", lambda: share(MAP_PRIVATE, os.open("/dev/zero", os.O_RDONLY)))
+CLOCK_MONOTONIC, SIGEV_NONE = 1, 1
+if os.uname().machine == "x86_64":
+    event = (ctypes.c_int * 16)(0, 0, 0, SIGEV_NONE)
+    attempt("timers", lambda: [
+        call(222, CLOCK_MONOTONIC, event, (ctypes.c_int * 1)()) for _ in range(2_000)
+    ])
 a, b = socket.socketpair()
 for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
     attempt(f"buffer {option}", a.setsockopt, socket.SOL_SOCKET, option, 1 << 24)

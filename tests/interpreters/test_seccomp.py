@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 
@@ -176,8 +177,17 @@ def test_limits_and_options_are_those_of_the_process_itself(machine: str) -> Non
     assert filter.verdict("prlimit64", 1) == errno.EPERM
     assert filter.verdict("prctl", 15) == ALLOWED
     assert filter.verdict("prctl", 1) == errno.EPERM
-    assert filter.verdict("fcntl", 3, 8) == errno.EINVAL
+    assert filter.verdict("fcntl", 3, fcntl.F_SETOWN) == errno.EINVAL
     assert filter.verdict("ioctl", 0, 0x5412) == errno.ENOTTY
+
+
+def test_no_file_is_locked_in_truth(machine: str) -> None:
+    filter = Filter(machine, processes=True)
+    of_the_description = (37, 38)
+    for locking in (fcntl.F_SETLK, fcntl.F_SETLKW, *of_the_description):
+        assert filter.verdict("fcntl", 3, locking) == 0
+    assert filter.verdict("fcntl", 3, fcntl.F_GETLK) == ALLOWED
+    assert "flock" not in filter.names
 
 
 def test_no_number_stands_for_two_calls(machine: str) -> None:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,11 @@ from langchain_assistants.interpreters.local import (
 from langchain_assistants.interpreters.local.channel import Channel
 from langchain_assistants.interpreters.local.idleness import Idleness
 from langchain_assistants.interpreters.local.onlookers import eyes_of
-from langchain_assistants.interpreters.local.processes import Process, Processes
+from langchain_assistants.interpreters.local.processes import (
+    Process,
+    Processes,
+    nameless_files,
+)
 from langchain_assistants.interpreters.local.session import LocalSession
 from langchain_assistants.interpreters.local.users import USERS
 from langchain_assistants.interpreters.local.worker_events import output_event
@@ -107,6 +112,23 @@ async def test_a_host_without_descriptors_keeps_its_sessions(
         result = await session.run("print(x)", timeout=60)
         assert (result.stdout, result.state_lost) == ("1\n", False)
         assert due[0] < due[1] < due[2]
+
+
+async def test_who_cannot_be_looked_at_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look() -> Processes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with LocalInterpreter(jail="landlock", pool_size=0) as interpreter:
+        session = interpreter.session()
+        await session.start()
+        worker = worker_of(session)
+        ended = os.pidfd_open(worker.pid)
+        monkeypatch.setattr(warden, "Processes", look)
+        assert (await asyncio.to_thread(select.select, [ended], [], [], 60))[0]
+        os.close(ended)
+        assert worker.excess == "secrecy"
 
 
 async def test_nobody_waits_forever_for_a_process_that_cannot_die(
@@ -191,6 +213,39 @@ def test_a_thread_that_looks_as_another_user_is_itself_again_afterwards() -> Non
     assert credentials() == before
 
 
+def test_names_next_to_those_of_python_are_the_code_s(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (own,) = Processes().tree(os.getpid())[:1]
+    python = tmp_path / "python"
+    python.mkdir()
+
+    def held() -> int:
+        return nameless_files([own], besides=(str(python),), largest=4096)
+
+    before = held()
+    with _mapped_without_a_name(python / "library"):
+        assert held() == before
+    with _mapped_without_a_name(tmp_path / "python-code"):
+        assert held() > before
+    names = ("/usr/lib", "/tmp/python/lib", "/mnt/data/lib", "/dev/shm/lib")
+    monkeypatch.setattr(warden, "readable", lambda: names)
+    assert warden._not_written.__wrapped__() == ("/usr/lib",)
+
+
+@contextmanager
+def _mapped_without_a_name(path: Path) -> Iterator[None]:
+    path.write_bytes(bytes(4096))
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    with path.open("rb") as file:
+        words = [ctypes.c_size_t(4096), 1, 1, file.fileno(), ctypes.c_long(0)]
+        address = ctypes.c_void_p(libc.mmap(None, *words))
+    path.unlink()
+    yield
+    libc.munmap(address, ctypes.c_size_t(4096))
+
+
 @pytest.fixture
 def pipe() -> Iterator[tuple[Channel, int]]:
     """A channel, and the worker's end of its events."""
@@ -223,6 +278,16 @@ async def test_a_line_of_many_small_things_is_not_even_read(
 ) -> None:
     monkeypatch.setattr(json, "loads", lambda line: pytest.fail("it was read"))
     assert await fed(pipe, b'{"x":[' + inside * 10_000 + b"1]}") is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+async def test_an_encoding_in_which_a_line_looks_flat_is_not_understood(
+    pipe: tuple[Channel, int], encoding: str
+) -> None:
+    one_quote_in_bytes = "\u2200"
+    line = f'{{"{one_quote_in_bytes}": [{{}}, {{}}]}}'
+    assert await fed(pipe, line.encode()) == json.loads(line)
+    assert await fed(pipe, line.encode(encoding)) is None
 
 
 async def test_a_long_text_of_quotes_and_brackets_arrives(

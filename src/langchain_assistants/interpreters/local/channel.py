@@ -75,7 +75,8 @@ class Channel:
         ):
             return None
         try:
-            event = json.loads(line)
+            # As bytes it could be UTF-16, which only looks flat.
+            event = json.loads(line.decode())
         except (ValueError, RecursionError):
             return None
         return event if isinstance(event, dict) else None

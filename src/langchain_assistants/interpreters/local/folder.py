@@ -24,6 +24,8 @@ from langchain_assistants.interpreters.local.trees import (
 
 HOME = "/mnt/data"
 """The name of the folder in every session."""
+TEMPORARY, SHARED_MEMORY = "/tmp", "/dev/shm"
+"""The names of two others where they can be mounted."""
 LISTED_FILES = 1_000
 
 _NO_FILE = "There is no such file in the session."
@@ -51,12 +53,8 @@ class SessionFolder:
         self.id = f"local_{secrets.token_hex(8)}"
         self.path = base / self.id
         self.uid = uid
-        self.path.mkdir(mode=0o700)
-        for place in (self.data, self.temporary, self.shared_memory):
-            place.mkdir(mode=0o700)
-        if uid is not None:
-            for place in (self.path, *self.path.iterdir()):
-                os.chown(place, uid, uid)
+        for place in (self.path, self.data):
+            self._make(place)
 
     @property
     def data(self) -> Path:
@@ -65,16 +63,32 @@ class SessionFolder:
 
     @property
     def temporary(self) -> Path:
-        """What it calls /tmp, where it can be mounted."""
+        """Its temporary files, for as long as one worker lives."""
         return self.path / "tmp"
 
     @property
     def shared_memory(self) -> Path:
-        """What it calls /dev/shm, where it can be mounted."""
+        """The same, for what programs share as memory."""
         return self.path / "shm"
 
-    def prepare(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Make a folder of temporary files, while nobody is there to interfere."""
+    def prepare(self) -> None:
+        """Make it ready for a worker, whatever another one left, which has ended.
+
+        Temporary files go: bubblewrap makes mount points among them where Python lies
+        in /tmp, and would follow a stranger's links.
+
+        Raises:
+            OSError: Somebody still writes there.
+        """
+        self.data.chmod(0o700)
+        for place in (self.temporary, self.shared_memory):
+            if place.exists():
+                place.chmod(0o700)
+                delete_tree(place)
+            self._make(place)
+
+    def add_temporary(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Make a folder of temporary files, before code runs that may interfere."""
         place = self.temporary / name
         place.mkdir(mode=0o700)
         for file, data in files.items():
@@ -168,6 +182,11 @@ class SessionFolder:
     def delete(self) -> None:
         """Delete everything, however deep it is, when no process is left in it."""
         delete_tree(self.path)
+
+    def _make(self, place: Path) -> None:
+        place.mkdir(mode=0o700)
+        if self.uid is not None:
+            os.chown(place, self.uid, self.uid)
 
     def _put(self, folder: int, name: str, data: bytes) -> None:
         new = f".{secrets.token_hex(8)}"

@@ -39,7 +39,7 @@ class FontList:
         """Put the list where matplotlib looks for it, before code runs there."""
         if self._files:
             with suppress(OSError):  # then the session makes it itself
-                folder.prepare(MATPLOTLIB, self._files)
+                folder.add_temporary(MATPLOTLIB, self._files)
 
     def look(
         self, folder: SessionFolder, session: Callable[[], InterpreterSession]

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from langchain_assistants.interpreters.local import runtime
-from langchain_assistants.interpreters.local.folder import HOME, SessionFolder
+from langchain_assistants.interpreters.local.folder import (
+    HOME,
+    SHARED_MEMORY,
+    TEMPORARY,
+    SessionFolder,
+)
 from langchain_assistants.interpreters.local.inside import landlock, syscalls
 from langchain_assistants.interpreters.local.inside.confinement import Confinement
 from langchain_assistants.interpreters.local.limits import Limits
@@ -22,6 +27,7 @@ JailName = Literal["bubblewrap", "landlock", "none"]
 # Not /dev/zero, whose shared memory belongs to nobody, and no terminals.
 _DEVICES = ("/dev/urandom", "/dev/random", "/dev/full")
 _DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
+_TIMERS = 1_000
 _MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
 
 
@@ -77,8 +83,8 @@ class Bubblewrap:
             mounts += ["--dev-bind", path, path]
         for name, target in _DESCRIPTORS.items():
             mounts += ["--symlink", f"/proc/self/fd{target}", f"/dev/{name}"]
-        mounts += ["--bind", str(folder.shared_memory), "/dev/shm"]
-        mounts += ["--bind", str(folder.temporary), "/tmp"]
+        mounts += ["--bind", str(folder.shared_memory), SHARED_MEMORY]
+        mounts += ["--bind", str(folder.temporary), TEMPORARY]
         for path in runtime.readable():
             mounts += [*_folders_above(path), "--ro-bind", path, path]
         for name in ("bin", "lib", "lib32", "lib64"):
@@ -100,7 +106,7 @@ class Bubblewrap:
 
     def environment(self, folder: SessionFolder) -> dict[str, str]:
         """Return the whole environment of the worker."""
-        return runtime.environment(HOME, "/tmp")
+        return runtime.environment(HOME, TEMPORARY)
 
 
 class Landlock:
@@ -170,7 +176,10 @@ def _rlimits(limits: Limits, *, own_tasks: bool) -> dict[str, int]:
         "AS": limits.memory_bytes,
         "FSIZE": limits.file_bytes,
         "NOFILE": limits.open_files,
-        "CORE": 0,
+        # With 0 a program that the host has for crashes would be started all the same.
+        "CORE": 1,
+        # Timers: memory of the kernel, of which a user has only so much.
+        "SIGPENDING": _TIMERS,
         **({"NPROC": limits.tasks} if own_tasks else {}),
     }
 

@@ -150,9 +150,11 @@ class Keeper:
         if tenant.lodging is None:
             lodging = self._make()
             lodging.tenant, tenant.lodging = tenant, lodging
-            self.fonts.give(lodging.folder)
         elif tenant.lodging.worker is None:
             self._start(tenant.lodging)
+        else:
+            return
+        self.fonts.give(tenant.lodging.folder)
 
     def _refill(self) -> None:
         while len(self._idle) < self._pool_size:
@@ -178,6 +180,7 @@ class Keeper:
 
     def _start(self, lodging: Lodging) -> None:
         try:
+            lodging.folder.prepare()
             lodging.worker = WorkerProcess(self.jail, lodging.folder, self.limits)
         except OSError as error:
             raise InterpreterError(

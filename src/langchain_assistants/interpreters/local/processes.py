@@ -18,9 +18,14 @@ _DEAD = (b"Z", b"X")
 _EXITING = 0x4  # PF_EXITING of the kernel
 _DELETED = b" (deleted)"
 _ANONYMOUS = (b"/dev/zero", b"/SYSV")  # memory that is no file
+_MOST_MAPS = 8_000_000  # characters that the kernel tells of a session's memory
 
 File = tuple[int, int]
 """A device and an inode."""
+
+
+class Crowd(Exception):
+    """So much is mapped that nobody could look through it in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,12 @@ def nameless_files(
         largest: What a file is taken for whose size cannot be seen.
 
     Raises:
+        Crowd: They hold too much to be looked through.
         PermissionError: One keeps secret what it holds.
     """
     sizes: dict[File, int] = {}
     mapped: dict[File, str] = {}
+    left = _MOST_MAPS
     for process in processes:
         folder = f"/proc/{process.pid}"
         maps = b""
@@ -91,10 +98,13 @@ def nameless_files(
             try:
                 for path in _held_files(task):
                     _add(sizes, path)
-                maps = maps or _maps(task)
+                maps = maps or _maps(task, left)
             except PermissionError:
                 if not _is_leaving(task):
                     raise
+        left -= len(maps)
+        if left <= 0:
+            raise Crowd
         mapped |= _mapped_files(folder, maps, besides)
     for file in mapped.keys() - sizes.keys():
         try:
@@ -215,9 +225,9 @@ def _held_files(task: str) -> Iterator[str]:
         yield from (f"{task}/fd/{name}" for name in os.listdir(f"{task}/fd"))
 
 
-def _maps(task: str) -> bytes:
+def _maps(task: str, most: int) -> bytes:
     with suppress(*_GONE), open(f"{task}/maps", "rb") as file:
-        return file.read()
+        return file.read(most)
     return b""
 
 
@@ -228,11 +238,12 @@ def _mapped_files(
     if _DELETED not in maps:
         return {}
     found: dict[File, str] = {}
-    others = (*(os.fsencode(path) for path in besides), *_ANONYMOUS)
+    others = tuple(map(os.fsencode, besides))
+    below = (*(path + b"/" for path in others), *_ANONYMOUS)
     for line in maps.split(b"\n"):
         if line.endswith(_DELETED):
             addresses, _, _, device, inode, name = line.split(maxsplit=5)
-            if name.startswith(others):
+            if name.startswith(below) or name.removesuffix(_DELETED) in others:
                 continue
             major, minor = (int(part, 16) for part in device.split(b":"))
             start, end = (part.lstrip(b"0").decode() for part in addresses.split(b"-"))

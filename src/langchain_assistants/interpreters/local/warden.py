@@ -5,18 +5,25 @@ It lives as long as the process: a worker dies with the thread that started it.
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
+from functools import cache, partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from langchain_assistants.interpreters.local.folder import Usage
+from langchain_assistants.interpreters.local.folder import (
+    HOME,
+    SHARED_MEMORY,
+    TEMPORARY,
+    Usage,
+)
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import (
+    Crowd,
     Process,
     Processes,
     memory,
@@ -24,7 +31,7 @@ from langchain_assistants.interpreters.local.processes import (
     stopped,
     user_of,
 )
-from langchain_assistants.interpreters.local.runtime import readable
+from langchain_assistants.interpreters.local.runtime import is_below, readable
 from langchain_assistants.interpreters.local.trees import Unsteady
 from langchain_assistants.interpreters.local.worker_process import Excess, WorkerProcess
 
@@ -35,6 +42,7 @@ _LOOK_SECONDS = 0.25
 _REST_PER_LOOK = 5
 # Who is due soon is looked at now: one look at all processes then serves them all.
 _TOGETHER_SECONDS = 0.1
+_NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Warden:
@@ -111,8 +119,9 @@ class Warden:
                 else:
                     processes = processes or Processes()
                     worker.excess = self._excess(worker, processes)
-            except OSError:  # this process has no descriptor left: it may have soon
-                worker.excess = None
+            except OSError as error:
+                # What this process has not left it may have soon; else code is at work.
+                worker.excess = None if error.errno in _NONE_LEFT else "secrecy"
             if worker.excess is not None:
                 worker.kill()
             now = time.monotonic()
@@ -124,17 +133,17 @@ class Warden:
         is_idle = worker.kill_at is None and not worker.is_fresh
         if is_idle and worker.idleness.broken(tree) > limits.seconds:
             return "time"
-        at_most = sum(process.memory for process in tree)
-        # What forks share was counted for each of them: only then look closer.
-        if at_most > limits.memory_bytes and memory(tree) > limits.memory_bytes:
-            return "memory"
         # The worker's own threads and bubblewrap's processes are no tasks of the code.
         if sum(process.tasks for process in tree) > limits.tasks + 8:
             return "tasks"
         try:
             nameless = self._nameless(worker, tree)
-        except PermissionError:
+        except (PermissionError, Crowd):
             return "secrecy"
+        at_most = sum(process.memory for process in tree)
+        # What forks share was counted for each of them: only then look closer.
+        if at_most > limits.memory_bytes and memory(tree) > limits.memory_bytes:
+            return "memory"
         try:
             usage = self._usage(worker)
         except PermissionError:  # it is closing folders in front of us
@@ -153,7 +162,7 @@ class Warden:
         if worker.is_fresh:
             return 0
         look = partial(
-            nameless_files, besides=readable(), largest=self._limits.file_bytes
+            nameless_files, besides=_not_written(), largest=self._limits.file_bytes
         )
         try:
             return look(tree)
@@ -171,3 +180,14 @@ class Warden:
         except Unsteady:
             with stopped(worker.pid):
                 return worker.folder.usage(most)
+
+
+@cache
+def _not_written() -> tuple[str, ...]:
+    """Return what code can only read, by the names that no file of its own can have."""
+    places = (HOME, TEMPORARY, SHARED_MEMORY)
+    return tuple(
+        path
+        for path in readable()
+        if not any(is_below(path, place) for place in places)
+    )

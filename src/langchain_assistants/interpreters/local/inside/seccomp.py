@@ -24,9 +24,12 @@ _CLOSE_ON_EXEC_RANGE = 4
 _UNIX, _STREAM = 1, 1
 _TRUNCATE, _WRITING, _ACCESS = os.O_TRUNC, os.O_WRONLY | os.O_RDWR, os.O_ACCMODE
 
-# Duplicates, flags and locks; owners and signals of a descriptor are left out: they
+# Duplicates, flags and questions; owners and signals of a descriptor are left out: they
 # make the kernel send a signal to another process.
-_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
+_FCNTL = (0, 1, 2, 3, 4, 5, 36, 1030, 1032)
+# Locks could be put on the host's files, and each takes memory that is nobody's: code
+# is told that it has them, for SQLite.
+_LOCKING = (6, 7, 37, 38)
 # Sizes of terminals and queues, close-on-exec, non-blocking, a file's clone.
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451, 0x40049409)
 # Names of threads and of memory, and questions; above all not the death signal.
@@ -87,7 +90,11 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         "tgkill": [_allow()] if processes else own_only,
         "prlimit64": [*_one_of(0, [0]), _refuse(errno.EPERM)],
         "prctl": [*_one_of(0, _PRCTL), _refuse(errno.EPERM)],
-        "fcntl": [*_one_of(1, _FCNTL), _refuse(errno.EINVAL)],
+        "fcntl": [
+            *_one_of(1, _FCNTL),
+            *_one_of(1, _LOCKING, _refuse(0)),
+            _refuse(errno.EINVAL),
+        ],
         "ioctl": [*_one_of(1, _IOCTL), _refuse(errno.ENOTTY)],
         "socket": [_refuse(errno.EACCES)],
         # A datagram socket sends to any name, even one of a connected pair.
@@ -149,9 +156,11 @@ def _block(number: int, rule: list[Instruction]) -> list[Instruction]:
     return [(_EQUAL, 0, len(rule), number), *rule]
 
 
-def _one_of(index: int, values: Iterable[int]) -> list[Instruction]:
-    allowed = [((_EQUAL, 0, 1, value), _allow()) for value in values]
-    return [*_argument(index), *(step for pair in allowed for step in pair)]
+def _one_of(
+    index: int, values: Iterable[int], verdict: Instruction = (_RETURN, 0, 0, _ALLOW)
+) -> list[Instruction]:
+    judged = [((_EQUAL, 0, 1, value), verdict) for value in values]
+    return [*_argument(index), *(step for pair in judged for step in pair)]
 
 
 def _not_all_of(index: int, bits: int) -> list[Instruction]:
