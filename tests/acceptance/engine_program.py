@@ -21,6 +21,7 @@ from typing import Annotated, Any, Self
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import InjectedToolCallId, StructuredTool
 from langgraph.graph import END, START, StateGraph
+from tests import warm
 from tests.stored import rows
 from typing_extensions import TypedDict
 
@@ -82,14 +83,12 @@ class Program:
     """A process with an engine, as a test sees it."""
 
     def __init__(self, folder: Path, *flags: str, ready: bool = True) -> None:
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [sys.executable, "-m", "tests.acceptance.engine_program", folder, *flags],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             bufsize=1,
         )
         assert not ready or self.hear() == "ready"
