@@ -23,7 +23,7 @@ import termios
 import types
 from functools import cache
 from importlib import import_module
-from typing import Any, TextIO, cast
+from typing import Any
 
 # What programs import for seconds. None of it may start a thread or open anything.
 _IMPORTED = (
@@ -177,6 +177,7 @@ def serve(line: socket.socket) -> dict[str, Any]:
         if not streams:  # the tests have come to their end
             for pid in living:
                 os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
             sys.exit()
         asker = socket.socket(fileno=streams.pop())
         with asker.makefile() as file:
@@ -221,11 +222,10 @@ def become(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.stdin = sys.__stdin__ = _stream(0, "r")
-    sys.stdout = sys.__stdout__ = _stream(1, "w")
-    sys.stderr = sys.__stderr__ = _stream(
-        2, "w", buffering=1, errors="backslashreplace"
-    )
+    sys.stdin = sys.__stdin__ = _reopened(sys.stdin)
+    sys.stdout = sys.__stdout__ = _reopened(sys.stdout)
+    sys.stderr = sys.__stderr__ = _reopened(sys.stderr)
+    sys.stderr.reconfigure(line_buffering=True)
     if _MEASURED in environment:
         import_module("coverage").process_startup()
     kind, *rest = arguments
@@ -245,8 +245,14 @@ def become(
         runpy.run_path(kind, run_name="__main__")
 
 
-def _stream(place: int, mode: str, **options: Any) -> TextIO:
-    return cast("TextIO", open(place, mode, closefd=False, **options))
+def _reopened(stream: Any) -> Any:
+    return open(
+        stream.fileno(),
+        stream.mode,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        closefd=False,
+    )
 
 
 if __name__ == "__main__":
