@@ -232,6 +232,7 @@ def become(
     if kind == "-m":
         sys.path.insert(0, folder)
         sys.argv = rest
+        sys.modules.pop(rest[0], None)  # it is `__main__`, no matter who imported it
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     elif kind == "-c":
         code, *given = rest
