@@ -26,7 +26,7 @@ from importlib import import_module
 from typing import Any
 
 # What programs import for seconds. None of it may start a thread or open anything.
-_IMPORTED = (
+IMPORTED: tuple[str, ...] = (
     "aiosqlite",
     "langchain.agents",
     "langchain_assistants.assistant",
@@ -142,7 +142,7 @@ def _nursery() -> socket.socket:
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     with its_line:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm"],
+            [sys.executable, "-m", "tests.warm", *IMPORTED],
             stdin=its_line,
             env=environment,
             start_new_session=True,
@@ -241,7 +241,7 @@ def become(
         module = sys.modules["__main__"] = types.ModuleType("__main__")
         exec(compile(code, "<string>", "exec"), module.__dict__)
     else:
-        sys.path.insert(0, os.path.dirname(kind))
+        sys.path.insert(0, os.path.dirname(os.path.abspath(kind)))
         sys.argv = arguments
         runpy.run_path(kind, run_name="__main__")
 
@@ -257,7 +257,7 @@ def _reopened(stream: Any) -> Any:
 
 
 if __name__ == "__main__":
-    for name in _IMPORTED:
+    for name in sys.argv[1:]:
         import_module(name)
     gc.freeze()  # what was imported is not written to in each fork
     become(**serve(socket.socket(fileno=0)))

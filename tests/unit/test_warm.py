@@ -86,6 +86,7 @@ def test_its_programs_end_with_the_tests() -> None:
     tests = (
         "import subprocess, sys\n"
         "from tests import warm\n"
+        "warm.IMPORTED = ()\n"
         "program = 'import signal; signal.pause()'\n"
         "sleeper = warm.Popen([sys.executable, '-c', program])\n"
         "print(sleeper.pid, flush=True)\n"
