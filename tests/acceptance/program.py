@@ -21,7 +21,7 @@ from typing import Self
 from tests import warm
 
 COMMAND = (sys.executable, "-m", "langchain_assistants.cli")
-PATIENCE = 60.0
+PATIENCE = 120.0
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\x01\x02\x07\r]")
 _SETTINGS = ("OPENAI_", "LANGCHAIN_", "LANGSMITH_", "COLUMNS", "FORCE_COLOR")
 
