@@ -139,13 +139,15 @@ class Program:
 
 
 def answer(messages: Sequence[BaseMessage], _: Any) -> Any:
-    """Call the tools that the newest message names, once each; else stream words."""
+    """Call the tools that the newest message names, once each; else say something."""
     place = max(i for i, m in enumerate(messages) if isinstance(m, HumanMessage))
     results = [m for m in messages[place:] if isinstance(m, ToolMessage)]
     text = str(messages[place].content)
     verb, _, names = text.partition(":")
     if verb == "talk":
         return Reply("word " * 2000)
+    if verb == "ponder":
+        return Reply("Never.", wait_for=threading.Event())
     if verb == "say" or results:
         outputs = ", ".join(str(m.content) for m in results)
         return Reply(f"Done {text} with {outputs or 'nothing'}.")
