@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import ssl
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_assistants import AssistantsEngine, Settings
 from langchain_assistants.engine import heartbeat
 from langchain_assistants.settings import ENV_PREFIX
+from langchain_assistants.storage.schema import migrate
 from langchain_assistants.testing import ScriptedChatModel
 
 # Variables that would lead a test to somebody's account, proxy or data.
@@ -60,9 +64,10 @@ def clock() -> Clock:
 class EngineFactory:
     """Opens engines on SQLite files of the test, and closes them after it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begin without an engine."""
+    def __init__(self, folder: Path, empty_file: Path) -> None:
+        """Begin without an engine; new files are copies of an empty one."""
         self.folder = folder
+        self._empty_file = empty_file
         self.opened: list[AssistantsEngine] = []
 
     @property
@@ -80,6 +85,7 @@ class EngineFactory:
             **options: Further arguments of the engine.
         """
         path = self.folder / f"engine_{len(self.opened)}.db"
+        shutil.copyfile(self._empty_file, path)
         return self._open(f"sqlite:///{path}", model, options)
 
     def reopen(
@@ -99,10 +105,26 @@ class EngineFactory:
         return engine
 
 
+@pytest.fixture(scope="session", autouse=True)
+def certificates() -> Iterator[None]:
+    """Read the machine's certificates once, not for each client: no test uses them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the schema: to copy it takes a twentieth of what it takes to make."""
+    path = tmp_path_factory.mktemp("empty") / "engine.db"
+    migrate(str(path))
+    return path
+
+
 @pytest.fixture
-def engine_factory(tmp_path: Path) -> Iterator[EngineFactory]:
+def engine_factory(tmp_path: Path, empty_file: Path) -> Iterator[EngineFactory]:
     """Engines on fresh SQLite files."""
-    factory = EngineFactory(tmp_path)
+    factory = EngineFactory(tmp_path, empty_file)
     yield factory
     for engine in factory.opened:
         engine.close()

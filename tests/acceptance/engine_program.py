@@ -21,6 +21,7 @@ from typing import Annotated, Any, Self
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import InjectedToolCallId, StructuredTool
 from langgraph.graph import END, START, StateGraph
+from tests import warm
 from tests.stored import rows
 from typing_extensions import TypedDict
 
@@ -82,14 +83,12 @@ class Program:
     """A process with an engine, as a test sees it."""
 
     def __init__(self, folder: Path, *flags: str, ready: bool = True) -> None:
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [sys.executable, "-m", "tests.acceptance.engine_program", folder, *flags],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             bufsize=1,
         )
         assert not ready or self.hear() == "ready"
@@ -140,13 +139,15 @@ class Program:
 
 
 def answer(messages: Sequence[BaseMessage], _: Any) -> Any:
-    """Call the tools that the newest message names, once each; else stream words."""
+    """Call the tools that the newest message names, once each; else say something."""
     place = max(i for i, m in enumerate(messages) if isinstance(m, HumanMessage))
     results = [m for m in messages[place:] if isinstance(m, ToolMessage)]
     text = str(messages[place].content)
     verb, _, names = text.partition(":")
     if verb == "talk":
         return Reply("word " * 2000)
+    if verb == "ponder":
+        return Reply("Never.", wait_for=threading.Event())
     if verb == "say" or results:
         outputs = ", ".join(str(m.content) for m in results)
         return Reply(f"Done {text} with {outputs or 'nothing'}.")

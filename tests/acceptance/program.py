@@ -18,8 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests import warm
+
 COMMAND = (sys.executable, "-m", "langchain_assistants.cli")
-PATIENCE = 60.0
+PATIENCE = 120.0
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\x01\x02\x07\r]")
 _SETTINGS = ("OPENAI_", "LANGCHAIN_", "LANGSMITH_", "COLUMNS", "FORCE_COLOR")
 
@@ -43,26 +45,23 @@ def run(
     command: Sequence[str] = COMMAND,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with a pipe as its input."""
-    return subprocess.run(
+    return warm.run(
         [*command, *arguments],
-        input=typed,
+        typed=typed,
         env=environment(home, env),
         cwd=home,
-        capture_output=True,
-        text=True,
         timeout=PATIENCE,
     )
 
 
 def start(*arguments: str, home: Path) -> subprocess.Popen[str]:
     """Start a command without waiting for it."""
-    return subprocess.Popen(
+    return warm.Popen(
         [*COMMAND, *arguments],
         env=environment(home),
         cwd=home,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        text=True,
     )
 
 
@@ -74,15 +73,13 @@ class Terminal:
     ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [*COMMAND, *arguments],
             env=environment(home, env),
             cwd=home,
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
         self._unread = ""

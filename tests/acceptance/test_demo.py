@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from tests.acceptance.program import PATIENCE, run, start
@@ -38,9 +39,21 @@ def texts(file: Path) -> list[str]:
     ]
 
 
-def test_every_promise_of_the_demo_holds(tmp_path: Path) -> None:
-    demo = run("demo", home=tmp_path)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a user who has seen the demo."""
+    return tmp_path_factory.mktemp("home")
 
+
+@pytest.fixture(scope="module")
+def demo(home: Path) -> CompletedProcess[str]:
+    """One demo for all who only look at what it showed and left."""
+    return run("demo", home=home)
+
+
+def test_every_promise_of_the_demo_holds(
+    demo: CompletedProcess[str], home: Path
+) -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert demo.stderr == ""
     assert "scripted model: no LLM is called" in demo.stdout
@@ -50,7 +63,7 @@ def test_every_promise_of_the_demo_holds(tmp_path: Path) -> None:
     assert "✗" not in demo.stdout
     assert re.search(r"Every check held, in \d+\.\d s\.", demo.stdout)
     assert EIGHT_LINES in demo.stdout
-    (file,) = tmp_path.rglob("tutor.db")
+    (file,) = home.rglob("tutor.db")
     assert str(file) in demo.stdout
     (thread_id,) = rows(file, "SELECT id FROM threads")[0]
     assert f"engine.threads.delete('{thread_id}')" in demo.stdout
@@ -82,12 +95,9 @@ def test_a_second_process_and_a_second_demo_go_on_in_the_thread(
 
 
 def test_a_killed_process_is_replaced_and_the_screen_tells_the_truth(
-    tmp_path: Path,
+    demo: CompletedProcess[str], home: Path
 ) -> None:
-    file = tmp_path / "tutor.db"
-
-    demo = run("demo", "--database", str(file), home=tmp_path)
-
+    (file,) = home.rglob("tutor.db")
     assert demo.returncode == 0, demo.stdout + demo.stderr
     shown = " ".join(demo.stdout.split())
     begun = re.findall(r"process (\d+),?(?: this one,)? begins (\w+)", shown)

@@ -70,7 +70,7 @@ def test_a_worker_killed_while_the_model_answers_is_replaced(
     tmp_path: Path, onlooker: AssistantsEngine
 ) -> None:
     with Program(tmp_path) as first:
-        run_id = first.tell("ask", "ada", "talk")
+        run_id = first.tell("ask", "ada", "ponder")
         eventually(lambda: status_of(onlooker, run_id) == "in_progress")
         first.kill()
     with Program(tmp_path) as second:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
+from tests import warm
 from tests.acceptance.program import PATIENCE, environment
 from tests.stored import broken_invariants, rows
 
@@ -30,14 +31,13 @@ class Process:
     def __init__(self, folder: Path, how: str, plan: dict[str, Any]) -> None:
         self._errors = folder / "stderr.txt"
         with self._errors.open("a") as errors:
-            self._process = subprocess.Popen(
+            self._process = warm.Popen(
                 [sys.executable, str(PROGRAM), str(folder), how, json.dumps(plan)],
                 env=environment(folder),
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
             )
 
     def __enter__(self) -> Self:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import warm
 from tests.acceptance.program import PATIENCE, environment
 from tests.stored import rows
 
@@ -42,12 +43,11 @@ threading.Event().wait()
 
 def test_a_kill_in_the_middle_of_indexing_leaves_no_half_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'app.db'}"
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-c", PROGRAM, url],
         env=environment(tmp_path),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
-        text=True,
     )
     try:
         assert process.stdout is not None

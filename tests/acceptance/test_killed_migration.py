@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests import warm
 from tests.acceptance.program import PATIENCE, environment
 from tests.stored import rows
 from tests.unit.storage.test_migrations import shape, upgrade
@@ -34,12 +35,11 @@ migrate(sys.argv[1])
 
 def killed_while_migrating(path: Path, statement: str, home: Path) -> None:
     """Migrate a file in a process that dies right after a statement."""
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-c", PROGRAM, str(path), statement],
         env=environment(home),
         cwd=home,
         stdout=subprocess.PIPE,
-        text=True,
     )
     try:
         assert process.stdout is not None

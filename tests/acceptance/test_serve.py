@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from openai import AuthenticationError, OpenAI
+from tests import warm
 from tests.acceptance.program import COMMAND, PATIENCE, environment, run
 from tests.openai_server import OpenAIServer, tutor
 
@@ -31,13 +32,12 @@ class Served:
     """A process of `serve`."""
 
     def __init__(self, home: Path, env: dict[str, str], *options: str) -> None:
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [*COMMAND, "serve", "--port", "0", *options],
             env=environment(home, env),
             cwd=home,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         )
         assert self.process.stdout is not None
         told = re.search(r"http://\S+/v1", self.process.stdout.readline())

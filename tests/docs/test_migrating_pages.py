@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import warm
 from tests.acceptance.program import environment
 from tests.acceptance.test_serve import Served
 from tests.openai_server import OpenAIServer
@@ -73,14 +73,11 @@ def served(upstream: OpenAIServer, home: Path) -> Iterator[Served]:
 
 def printed(*program: str, home: Path, server: OpenAIServer, url: str = PRINTED) -> str:
     """Run a program with the server's address in place of the printed one."""
-    done = subprocess.run(
+    done = warm.run(
         [part.replace(PRINTED, url) for part in program],
         env=environment(home, server.env),
         cwd=home,
-        capture_output=True,
-        text=True,
         timeout=120,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import warm
 from tests.openai_server import OpenAIServer, example_of, tutor
 
 from langchain_assistants import AssistantsEngine, cli, create_assistant_graph
@@ -35,7 +35,7 @@ def server() -> Iterator[OpenAIServer]:
 def run(program: list[str], server: OpenAIServer, folder: Path) -> str:
     """Run a Python program as a user would, and return what it printed."""
     database = folder / "printed.db"
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, *program],
         cwd=ROOT,
         env={
@@ -43,10 +43,7 @@ def run(program: list[str], server: OpenAIServer, folder: Path) -> str:
             **server.env,
             "LANGCHAIN_ASSISTANTS_DATABASE_URL": f"sqlite:///{database}",
         },
-        capture_output=True,
-        text=True,
         timeout=120,
-        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -81,14 +78,11 @@ def test_an_example_runs_without_a_key(
 
 
 def test_an_example_whose_code_cannot_run_here_says_what_to_do() -> None:
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "examples/hosted_tools.py", "--interpreter", "e2b"],
         cwd=ROOT,
         env={k: v for k, v in os.environ.items() if k != "E2B_API_KEY"},
-        capture_output=True,
-        text=True,
         timeout=120,
-        check=False,
     )
     assert done.returncode == 1
     assert "set E2B_API_KEY" in done.stderr
@@ -198,14 +192,7 @@ def test_the_block_of_the_indexing_page_tells_what_failed(
 
 def test_the_block_of_the_operations_page_runs(tmp_path: Path) -> None:
     (block,) = python_blocks("docs/operations.md")
-    done = subprocess.run(
-        [sys.executable, "-c", block],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = warm.run([sys.executable, "-c", block], cwd=tmp_path, timeout=120)
     assert (done.stdout, done.stderr) == ("app-backup.db True\n", "")
 
 

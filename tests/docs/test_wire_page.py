@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests import warm
 from tests.acceptance.program import environment
 from tests.acceptance.test_serve import Served
 from tests.openai_server import OpenAIServer
@@ -55,14 +55,11 @@ def printed(
     *program: str, served: Served, folder: Path, env: Mapping[str, str] | None = None
 ) -> str:
     """Run a program with the server's address in place of the printed one."""
-    done = subprocess.run(
+    done = warm.run(
         [part.replace(PRINTED, served.url) for part in program],
         env=environment(folder, env),
         cwd=folder,
-        capture_output=True,
-        text=True,
         timeout=120,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import pytest
+from tests import warm
 from tests.conftest import EngineFactory
 from tests.conversations import (
     TIMEOUT,
@@ -185,11 +186,10 @@ def test_a_caller_that_is_interrupted_frees_its_thread(
     engine_factory: EngineFactory,
 ) -> None:
     engine = engine_factory()
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-c", INTERRUPTED, engine.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "asked\n"

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import BaseMessage
 from langchain_core.tools import tool
+from tests import warm
 from tests.conftest import EngineFactory
 from tests.langchain.conftest import MakeAssistant
 from tests.langchain.places import engine_of
@@ -150,13 +151,12 @@ def start(program: str, folder: Path, **env: str) -> subprocess.Popen[str]:
     """Start a Python program as a user would: its own process, its own home."""
     kept = {name: os.environ[name] for name in os.environ if name in ENVIRONMENT_KEPT}
     home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder / "data")}
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-c", program],
         env={**kept, **home, **env},
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
 
 

@@ -17,6 +17,7 @@ from langchain_core.messages.tool import tool_call
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
+from tests import warm
 from tests.openai_server import (
     Failure,
     OpenAIServer,
@@ -363,11 +364,10 @@ def test_example_arguments_fit_their_schema() -> None:
 
 
 def test_it_serves_the_tutor_from_the_command_line() -> None:
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-m", "tests.openai_server"],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
-        text=True,
     )
     try:
         assert process.stdout is not None

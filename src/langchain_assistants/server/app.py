@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from weakref import WeakSet
 
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 from langchain_assistants.engine.engine import AssistantsEngine
 from langchain_assistants.errors import AssistantsError
@@ -73,10 +73,7 @@ def create_app(
     """
     metrics = Metrics()
     app = FastAPI(
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        generate_unique_id_function=lambda route: route.name,
+        routes=list(_routes()), docs_url=None, redoc_url=None, openapi_url=None
     )
     app.state.engine = engine
     app.state.keys = keys
@@ -86,13 +83,6 @@ def create_app(
     app.state.ping_seconds = ping_seconds
     app.state.draining = False
     app.state.streams = WeakSet()
-    wire = APIRouter(prefix="/v1")
-    for resource in _WITH_BETA:
-        wire.include_router(resource.router, dependencies=[Depends(beta)])
-    for resource in _WITHOUT_BETA:
-        wire.include_router(resource.router)
-    app.include_router(wire)
-    app.include_router(_own)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _let_through)
     app.add_middleware(V1Answers)
@@ -106,6 +96,25 @@ def create_app(
             expose_headers=_CORS_HEADERS,
         )
     return app
+
+
+@cache
+def _routes() -> Sequence[BaseRoute]:
+    """Return the routes of all applications: to read their signatures takes a while."""
+    wire = APIRouter(prefix="/v1")
+    for resource in _WITH_BETA:
+        wire.include_router(resource.router, dependencies=[Depends(beta)])
+    for resource in _WITHOUT_BETA:
+        wire.include_router(resource.router)
+    whole = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    whole.include_router(wire)
+    whole.include_router(_own)
+    return tuple(whole.routes)
 
 
 async def _let_through(request: Request, error: Exception) -> Response:

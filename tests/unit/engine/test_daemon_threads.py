@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
 import weakref
 
 import pytest
+from tests import warm
 
 from langchain_assistants.engine.daemon_threads import DaemonThreadPool
 
@@ -89,5 +89,5 @@ def test_a_process_ends_although_a_thread_hangs() -> None:
         "pool.submit(lambda: (begun.set(), threading.Event().wait()))\n"
         "begun.wait()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
+    done = warm.run([sys.executable, "-c", program], timeout=60)
     assert done.returncode == 0

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator
 
 import pytest
+from tests import warm
 from tests.conftest import EngineFactory
 from tests.conversations import TIMEOUT, thread_with
 
@@ -271,13 +271,7 @@ def test_an_engine_that_was_never_closed_does_not_keep_its_process_alive() -> No
         "run = engine.runs.create(thread.id, assistant_id=assistant.id)\n"
         "print(run.status)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = warm.run([sys.executable, "-c", program], timeout=60)
     assert (done.returncode, done.stdout) == (0, "queued\n"), done.stderr
 
 

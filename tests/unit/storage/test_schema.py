@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
+from tests import warm
 
 from langchain_assistants import AssistantsEngine
 from langchain_assistants.errors import StorageError
@@ -153,12 +154,11 @@ def test_processes_that_open_a_new_file_at_once_all_get_it(path: str) -> None:
         "    print(engine.threads.get_or_create(key='k').id)\n"
     )
     processes = [
-        subprocess.Popen(
+        warm.Popen(
             [sys.executable, "-c", program, f"sqlite:///{path}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         )
         for _ in range(3)
     ]
