@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 from tests.openai_server import OpenAIServer, example_of, tutor
 
-from langchain_assistants import AssistantsEngine, cli, create_assistant_graph
+from langchain_assistants import (
+    AssistantsEngine,
+    Settings,
+    cli,
+    create_assistant_graph,
+)
 from langchain_assistants.testing import Reply, call
 
 ROOT = Path(__file__).parents[2]
@@ -230,6 +235,11 @@ def test_the_drawing_of_the_readme_is_that_of_the_graph() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (printed,) = re.findall(r"```mermaid\n(.*?)```", text, flags=re.DOTALL)
     assert printed.split() == drawn.split()
+
+
+def test_every_setting_is_told_of() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []
 
 
 def test_there_are_examples() -> None:
