@@ -124,9 +124,14 @@ class AssistantRunnable(CreatesAssistant):
         Raises:
             ConfigurationError: Both `engine` and a client are given, or both
                 `as_agent` and `as_message`; or a client is none of OpenAI's SDK.
-            TypeError: A keyword is none of the runnable's.
+            TypeError: A keyword is none of the runnable's, or `run_tools` is no list.
         """
         refuse_unknown(fields, type(self).model_fields)
+        if isinstance(fields.get("run_tools"), bool):
+            raise TypeError(
+                f"run_tools=True is for {type(self).__name__}.create_assistant, which "
+                "has the tools; here give them: run_tools=[tool, ...]"
+            )
         refuse_contradictions(fields, type(self).__name__)
         super().__init__(**fields)
 

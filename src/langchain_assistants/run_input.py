@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
@@ -122,6 +122,17 @@ class ToolInput(BaseModel):
 
 KNOWN_KEYS = frozenset(AssistantInput.__annotations__)
 
+_MEANT = {
+    **dict.fromkeys(
+        ("input", "message", "messages", "prompt", "query", "question", "text"),
+        "content",
+    ),
+    **dict.fromkeys(("conversation_id", "session_id", "user_id"), "thread_key"),
+    "files": "attachments",
+    "metadata": "message_metadata",
+}
+"""Names that chains, agents and chat histories have for what is called so here."""
+
 
 class RunStart(NamedTuple):
     """A new run on a new or an existing thread.
@@ -204,7 +215,7 @@ def parse(
         message |= {w: keys[k] for k, w in MESSAGE_KEYS.items() if k in keys}
         messages.append(message)
     elif not messages and "thread_id" not in keys:
-        _missing("content")
+        _missing("content", keys)
     return RunStart(
         keys.get("thread_id"),
         keys.get("thread_key"),
@@ -219,9 +230,13 @@ def _present(keys: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in keys.items() if value is not None}
 
 
-def _missing(key: str) -> NoReturn:
+def _missing(key: str, given: Iterable[str] = ()) -> NoReturn:
+    text = f"Missing required parameter: '{key}'."
+    for name in given:
+        if _MEANT.get(name) == key:
+            text += f" The input has '{name}', which is none of an assistant's."
     raise InvalidRequestError(
-        f"Missing required parameter: '{key}'.",
+        text,
         code="missing_required_parameter",
         param=key,
     )
@@ -360,7 +375,8 @@ def _refuse_unknown(keys: Mapping[str, Any], mode: ExtraKeys) -> None:
     if not unknown or mode == "ignore":
         return
     name = str(unknown[0])
-    near = difflib.get_close_matches(name, KNOWN_KEYS, n=1)
+    near = [_MEANT[name]] if name in _MEANT else []
+    near += difflib.get_close_matches(name, KNOWN_KEYS, n=1)
     advice = f"did you mean '{near[0]}'?" if near else "it is none of an assistant's."
     text = f"Unknown input key '{name}': {advice}"
     if mode == "error":

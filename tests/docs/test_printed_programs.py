@@ -14,7 +14,12 @@ import pytest
 from tests import warm
 from tests.openai_server import OpenAIServer, example_of, tutor
 
-from langchain_assistants import AssistantsEngine, cli, create_assistant_graph
+from langchain_assistants import (
+    AssistantsEngine,
+    Settings,
+    cli,
+    create_assistant_graph,
+)
 from langchain_assistants.testing import Reply, call
 
 ROOT = Path(__file__).parents[2]
@@ -221,6 +226,11 @@ def test_the_drawing_of_the_readme_is_that_of_the_graph() -> None:
     assert printed.split() == drawn.split()
 
 
+def test_every_setting_is_told_of() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []
+
+
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 3
 
@@ -229,19 +239,10 @@ def test_there_are_examples() -> None:
     "page",
     [
         "README.md",
-        "docs/architecture.md",
-        "docs/code-interpreter.md",
-        "docs/coming-from.md",
-        "docs/interpreters.md",
-        "docs/file-search.md",
-        "docs/hosted-tools.md",
-        "docs/indexing.md",
-        "docs/langgraph.md",
-        "docs/operations.md",
-        "docs/runs.md",
-        "docs/wire.md",
-        "examples/README.md",
         "CHANGELOG.md",
+        "examples/README.md",
+        "notebooks/README.md",
+        *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
     ],
 )
 def test_links_of_a_page_lead_somewhere(page: str) -> None:

@@ -181,7 +181,7 @@ def test_what_belongs_to_nothing_is_refused(
     report = import_saved(engine, tmp_path / "in")
     reasons = {why for _, why in told(report)}
     assert reasons == {
-        f"there is no thread {data.thread_id(0)}",
+        f"there is no thread {data.thread_id(0)}: add its object to what is imported",
         f"there is no run {run['id']}",
         f"there is no vector store {data.STORE}",
     }

@@ -176,6 +176,6 @@ def test_what_another_tenant_has_is_no_ones_else(
         f"there is no vector store {data.STORE}",
         "its id is another's here",
         "its id is another's here",
-        f"there is no thread {data.thread_id(0)}",
+        f"there is no thread {data.thread_id(0)}: add its object to what is imported",
     ]
     assert everything(engine) == before

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import EngineFactory
 from tests.conversations import assistant_with, calls, texts, wait
 from tests.importers import saved_data as data
+from tests.ingesting import ended
 from tests.stored import broken_invariants, everything
 
 from langchain_assistants import AssistantsEngine
@@ -84,6 +85,7 @@ def test_objects_are_what_they_were(engine: AssistantsEngine, saved: Path) -> No
 
 def test_a_second_import_changes_nothing(engine: AssistantsEngine, saved: Path) -> None:
     import_saved(engine, saved)
+    ended(engine, data.STORE)
     before = everything(engine)
     report = import_saved(engine, saved)
     assert everything(engine) == before
@@ -114,7 +116,11 @@ def test_the_form_in_which_it_was_saved_does_not_matter(
     folder, other = engine_factory(), engine_factory()
     import_saved(folder, saved)
     import_saved(other, _as(form, saved, tmp_path))
-    without_files = {"files", "vector_store_files", "assistants", "vector_stores"}
+    ended(folder, data.STORE)
+    if form == "zip":
+        ended(other, data.STORE)
+    of_files = {"files", "vector_store_files", "vector_stores", "chunks"}
+    without_files = {*of_files, "assistants"}
     for name, expected in everything(folder).items():
         if form == "zip" or name not in without_files:
             assert everything(other)[name] == expected, name
@@ -195,6 +201,7 @@ def test_another_content_of_the_same_id_is_refused(
     engine: AssistantsEngine, saved: Path
 ) -> None:
     import_saved(engine, saved)
+    ended(engine, data.STORE)
     engine.threads.update(data.thread_id(1), metadata={"user": "changed here"})
     before = everything(engine)
     report = import_saved(engine, saved)

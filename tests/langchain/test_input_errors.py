@@ -17,7 +17,13 @@ from langchain_assistants.errors import InvalidRequestError, NotFoundError
 @pytest.mark.embedded_only("inputs are checked above the backend")
 @pytest.mark.parametrize(
     ("key", "near"),
-    [("thread", "thread_id"), ("contents", "content"), ("temprature", "temperature")],
+    [
+        ("thread", "thread_id"),
+        ("contents", "content"),
+        ("temprature", "temperature"),
+        ("input", "content"),
+        ("session_id", "thread_key"),
+    ],
 )
 async def test_an_unknown_key_names_the_nearest_one(
     stage: Stage, ask: Ask, key: str, near: str
@@ -52,6 +58,19 @@ async def test_extra_keys_may_be_logged_or_ignored(
         await ask(stage.assistant.model_copy(update={"extra_keys": "warn"}), given)
     assert caplog.messages == ["unknown_input_keys"]
     assert caplog.records[0].__dict__["keys"] == ["question"]
+
+
+async def test_a_missing_content_tells_of_the_key_that_was_meant(
+    make_assistant: MakeAssistant, ask: Ask
+) -> None:
+    agent = make_assistant([], cls=OpenAIAssistantRunnable)
+    with pytest.raises(InvalidRequestError, match="The input has 'input', which"):
+        await ask(agent, {"input": "Hi"})  # as AgentExecutor's users write it
+
+
+def test_a_runnable_of_an_id_wants_the_tools_that_it_executes() -> None:
+    with pytest.raises(TypeError, match=r"here give them: run_tools=\[tool, ...\]"):
+        AssistantRunnable(assistant_id="asst_1", run_tools=True)
 
 
 async def test_the_drop_in_logs_extra_keys(

@@ -332,6 +332,7 @@ def test_what_does_not_exist_is_not_found(
 def test_an_unknown_url_and_a_wrong_method_are_refused(client: httpx.Client) -> None:
     refused(client.post("/v1/chat/x"), 404, "Invalid URL (POST /v1/chat/x)")
     refused(client.get("/openai/x"), 404, "Invalid URL (GET /openai/x)")
+    refused(client.post("/threads"), 404, "(POST /threads): the API is under /v1")
     answered = client.put("/v1/assistants")
     refused(
         answered, 405, "Not allowed to PUT on /v1/assistants", "method_not_supported"

@@ -97,10 +97,10 @@ class Driver:
         except Exception as error:
             if caused := _storage_error(error):
                 raise caused from error
-            logger.info(
-                "run_failed",
-                extra={"run_id": row["id"], "error": type(error).__name__},
-            )
+            told = {"run_id": row["id"], "error": type(error).__name__}
+            if isinstance(error, ConfigurationError):  # the operator's, not a user's
+                told["reason"] = str(error)
+            logger.info("run_failed", extra=told)
             logger.debug("run_failed_by", exc_info=error)
             return await recorder.end(Ending(Trigger.FAIL, last_error(error)))
         if recorder.incomplete_reason is not None:

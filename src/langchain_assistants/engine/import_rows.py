@@ -196,7 +196,7 @@ def _take_messages_of(
 ) -> Transaction[list[Outcome]]:
     thread = first((yield _THREAD(id=thread_id, tenant=tenant)))
     if thread is None:
-        return [Outcome(refusal=f"there is no thread {thread_id}")] * len(items)
+        return [_without_thread(thread_id)] * len(items)
     end = thread["last_seq"]
     newest = first((yield _NEWEST_MESSAGE(thread_id=thread_id)))
     newest_at = 0 if newest is None else int(newest["created_at"])
@@ -234,6 +234,12 @@ def _take_messages_of(
     return outcomes
 
 
+def _without_thread(thread_id: str) -> Outcome:
+    return Outcome(
+        refusal=f"there is no thread {thread_id}: add its object to what is imported"
+    )
+
+
 def _new_message(item: Imported) -> NewMessage:
     body = item.body
     details = body.get("incomplete_details") or {}
@@ -265,7 +271,7 @@ def take_runs(
         newest_at = 0 if newest is None else int(newest["created_at"])
         for item in group:
             if thread is None:
-                outcomes.append(Outcome(refusal=f"there is no thread {thread_id}"))
+                outcomes.append(_without_thread(thread_id))
                 continue
             columns = _run_columns(item, tenant)
             row = known.get(item.id)

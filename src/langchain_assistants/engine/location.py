@@ -36,6 +36,23 @@ def database_url(database: str | None, settings: Settings) -> str:
     return f"sqlite:///{Path(database).expanduser().absolute()}"
 
 
+def existing_database_url(database: str | None, settings: Settings) -> str:
+    """Return the same of a database that a command reads: nothing is made.
+
+    Raises:
+        ConfigurationError: What was named is no database that can be used.
+        StorageError: It is not there.
+    """
+    url = database_url(database, settings)
+    path = sqlite_path(url)
+    if path != IN_MEMORY and not Path(path).exists():
+        raise StorageError(
+            f"There is no database {path}. Name the one that you mean: "
+            "--database FILE, or LANGCHAIN_ASSISTANTS_DATABASE_URL."
+        )
+    return url
+
+
 def sqlite_path(url: str) -> str:
     """Return the absolute path of a URL's SQLite file, or ":memory:".
 

@@ -19,6 +19,10 @@ that the assistant or the run asks for."""
 
 _MOST_MODELS = 64
 _OUTPUT_LIMITS = ("max_tokens", "max_output_tokens")
+_NO_MODEL = (
+    "chat_model={!r} is neither a LangChain chat model nor a function of a model's "
+    "name. A name belongs to the assistant; model_map= puts another in its place."
+)
 
 
 class Models:
@@ -36,7 +40,14 @@ class Models:
         model_map: Mapping[str, str],
         offloading: Offloading,
     ) -> None:
-        """Keep the source of models; none is made yet."""
+        """Keep the source of models; none is made yet.
+
+        Raises:
+            ConfigurationError: `chat_model` is neither a model nor a function.
+        """
+        is_model = chat_model is None or isinstance(chat_model, BaseChatModel)
+        if not is_model and not callable(chat_model):
+            raise ConfigurationError(_NO_MODEL.format(chat_model))
         self._source = chat_model
         self._map = model_map
         self._offloading = offloading
@@ -103,13 +114,15 @@ class Models:
             made: BaseChatModel = init_chat_model(name, max_retries=0, **params)
         except ImportError as error:
             raise ConfigurationError(
-                f"The model '{name}' needs a package that is not installed: {error}"
+                f"The model '{name}' needs a package that is not installed: "
+                f"{_line(error)}"
             ) from error
         except Exception as error:
             raise ConfigurationError(
                 f"Cannot make a chat model of '{name}' ({type(error).__name__}: "
-                f"{error}). Give its provider, as in 'openai:gpt-4o', set the "
-                "provider's API key, or pass chat_model= or model_map= to the engine."
+                f"{_line(error)}). Give its provider, as in 'openai:gpt-4o', set the "
+                "provider's API key, or pass chat_model= or model_map= to the engine "
+                "(--model-map to serve)."
             ) from error
         return made
 
@@ -146,6 +159,11 @@ def fallbacks(
 ) -> list[BaseChatModel]:
     """Return the models to try when the first one fails, in order."""
     return [resolve(model) if isinstance(model, str) else model for model in models]
+
+
+def _line(error: Exception) -> str:
+    """Return an error's first paragraph: some go on with lists of everything."""
+    return str(error).partition("\n\n")[0]
 
 
 def _with_usage(model: BaseChatModel) -> BaseChatModel:

@@ -1,4 +1,4 @@
-"""Files that messages bring along for file search: a store of the thread takes them."""
+"""Files that messages bring along: they exist, and a store takes those to search."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from langchain_assistants.engine.file_rows import require_files
 from langchain_assistants.engine.ids import NewId
 from langchain_assistants.engine.message_rows import NewMessage
 from langchain_assistants.engine.vector_store_creation import (
@@ -53,6 +54,14 @@ def _searched(messages: Iterable[NewMessage]) -> Iterator[str]:
                 yield attachment["file_id"]
 
 
+def _attached(messages: Iterable[NewMessage]) -> list[str]:
+    return [
+        attachment["file_id"]
+        for message in messages
+        for attachment in from_json(message.attachments) or ()
+    ]
+
+
 def attach_to_thread(
     thread_id: str,
     messages: Iterable[NewMessage],
@@ -61,9 +70,9 @@ def attach_to_thread(
     now: float,
     new_id: NewId,
 ) -> Transaction[str | None]:
-    """Let the files of messages be searched on their thread.
+    """Let the files of messages be searched on their thread, as far as they say so.
 
-    As in the original they join the thread's vector store; one that is made for them
+    As in the original those join the thread's vector store; one that is made for them
     expires 7 days after its last use. In place of a store that has expired comes a new
     one.
 
@@ -73,6 +82,9 @@ def attach_to_thread(
     Raises:
         NotFoundError: One of the files does not exist.
     """
+    messages = list(messages)
+    if attached := _attached(messages):
+        yield from require_files(attached, tenant, now)
     file_ids = searched_files(messages)
     if not file_ids:
         return None

@@ -70,6 +70,8 @@ def _of_framework(error: HTTPException, method: str, path: str) -> Response:
     message, code = str(error.detail), None
     if error.status_code == HTTPStatus.NOT_FOUND:
         message = f"Invalid URL ({method} {path})"
+        if "/v1" not in path and "/openai" not in path:  # a base_url that lacks it
+            message += ": the API is under /v1, its documentation at /docs"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         code = "method_not_supported"
         message = f"Not allowed to {method} on {path}."

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from langchain_assistants import AssistantsEngine, Settings
-from langchain_assistants.engine.location import database_url
+from langchain_assistants.engine.location import existing_database_url
 from langchain_assistants.engine.tenant import TenantResources
 from langchain_assistants.errors import ConfigurationError
 from langchain_assistants.exporters.conversations import ChatFormat
@@ -46,11 +46,13 @@ def take_out(
         The exit code.
 
     Raises:
-        AssistantsError: There is no such thread, or the output cannot be written.
+        AssistantsError: There is no such database or thread, or the output cannot be
+            written.
     """
     path = Path(output).expanduser()
     to_file = path.suffix.lower() in _FILES
-    with AssistantsEngine(database_url(database, Settings()), recover=False) as engine:
+    url = existing_database_url(database, Settings())
+    with AssistantsEngine(url, recover=False) as engine:
         owner = engine.for_tenant(tenant)
         if output == "-":
             counts = _write(owner, sys.stdout, form, thread_id)

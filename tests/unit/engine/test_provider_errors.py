@@ -283,9 +283,9 @@ def test_an_unknown_provider_says_how_to_name_one(
 def test_a_name_without_a_provider_says_how_to_give_one(
     engine_factory: EngineFactory,
 ) -> None:
-    assert "'openai:gpt-4o'" in failing(
-        engine_factory([], chat_model=None), model="some-model"
-    )
+    message = failing(engine_factory([], chat_model=None), model="some-model")
+    assert "'openai:gpt-4o'" in message
+    assert "\n" not in message  # LangChain goes on with a list of all providers
 
 
 def test_a_missing_package_is_named(engine_factory: EngineFactory) -> None:
@@ -305,6 +305,11 @@ def test_a_factory_that_returns_no_model_is_told_so(
     engine = engine_factory([], chat_model=lambda name, **params: returned)
     message = failing(engine, model="m")
     assert f"chat_model returned {type(returned).__name__} for 'm'" in message
+
+
+def test_the_name_of_a_model_is_no_chat_model(engine_factory: EngineFactory) -> None:
+    with pytest.raises(ConfigurationError, match="chat_model='openai:gpt-4o' is neit"):
+        engine_factory([], chat_model="openai:gpt-4o")
 
 
 def test_a_factory_that_raises_fails_the_run(engine_factory: EngineFactory) -> None:

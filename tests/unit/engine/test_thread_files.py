@@ -49,14 +49,15 @@ def test_the_files_of_messages_join_a_store_of_the_thread(
         one: "completed",
         two: "completed",
     }
-    with pytest.raises(NotFoundError, match="file-none"):
-        do(
-            engine.messages.create,
-            thread.id,
-            role="user",
-            content="x",
-            attachments=[attached("file-none")],
-        )
+    for tool in ("file_search", "code_interpreter"):
+        with pytest.raises(NotFoundError, match="file-none"):
+            do(
+                engine.messages.create,
+                thread.id,
+                role="user",
+                content="x",
+                attachments=[attached("file-none", tool)],
+            )
     assert len(engine.messages.list(thread.id).data) == 2
 
 

@@ -70,6 +70,7 @@ def test_many_issues_are_cut(
 def test_what_cannot_be_done_is_said(
     arguments: list[str], told: str, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    AssistantsEngine(f"sqlite:///{database}").close()
     assert cli.main([*arguments, "--database", database]) == 1
     assert told in " ".join(capsys.readouterr().err.split())
 
