@@ -44,3 +44,15 @@ async def test_a_session_finds_the_fonts_once_another_has_plotted(
     )
     for session in (first, second, third):
         await session.close()
+
+
+async def test_a_provider_that_is_closed_leaves_nobody_who_makes_the_list(
+    interpreter: LocalInterpreter,
+) -> None:
+    async with LocalInterpreter(jail=interpreter._wanted, pool_size=0) as closed:
+        session = closed.session()
+        await printed(session, "import os\nos.mkdir(os.environ['MPLCONFIGDIR'])")
+        keeper = await session._keeper()
+    assert keeper.fonts._maker is not None
+    assert not keeper.fonts._maker.is_alive()
+    assert keeper._lodgings == []

@@ -33,6 +33,7 @@ class FontList:
     def __init__(self) -> None:
         """Begin without one."""
         self._files: dict[str, bytes] = {}
+        self._is_wanted = True
         self._maker: threading.Thread | None = None
 
     def give(self, folder: SessionFolder) -> None:
@@ -50,13 +51,21 @@ class FontList:
             folder: Of a session that has executed code.
             session: Makes a new one of the same jail.
         """
-        if self._maker is None and os.path.lexists(folder.temporary / MATPLOTLIB):
-            self._maker = threading.Thread(
+        if self._is_wanted and os.path.lexists(folder.temporary / MATPLOTLIB):
+            self._is_wanted = False
+            maker = threading.Thread(
                 target=lambda: asyncio.run(self._make(session())),
                 name="interpreter-fonts",
                 daemon=True,
             )
-            self._maker.start()
+            maker.start()
+            self._maker = maker
+
+    def end(self) -> None:
+        """Have none made from now on; wait for one that is being made."""
+        self._is_wanted = False
+        if self._maker is not None:
+            self._maker.join()
 
     async def _make(self, session: InterpreterSession) -> None:
         with suppress(InterpreterError):  # the provider was closed in the meantime

@@ -134,6 +134,7 @@ class LocalInterpreter:
             for tenant in keeper.tenants:
                 if isinstance(tenant, LocalSession):
                     await tenant.close()
+            await asyncio.to_thread(keeper.fonts.end)
             self._keeper = None
             await asyncio.wrap_future(keeper.close())
 

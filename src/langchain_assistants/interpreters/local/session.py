@@ -106,7 +106,7 @@ class LocalSession:
             finally:
                 self._execution = None
                 self._had_state = True
-            keeper.fonts.look(worker.folder, lambda: LocalSession(self._keeper))
+            keeper.fonts.look(worker.folder, lambda: _session_of(keeper))
             state_lost, self._state_lost = self._state_lost, False
             return execution.output.result(execution.stopped, state_lost=state_lost)
 
@@ -245,6 +245,15 @@ class LocalSession:
                 f"The files of session {folder.id} could not be reached "
                 f"({error.strerror}); try again."
             ) from error
+
+
+def _session_of(keeper: Keeper) -> LocalSession:
+    """Return a session of this keeper, also when the provider has a new one."""
+
+    async def this() -> Keeper:
+        return keeper
+
+    return LocalSession(this)
 
 
 def _closed(id: str | None) -> InterpreterError:
