@@ -80,18 +80,16 @@ def create_app(
     )
     app.state.engine = engine
     app.state.keys = keys
-    app.state.strict_beta_header = strict_beta_header
     app.state.max_body_bytes = max_body_bytes
     app.state.metrics = metrics
     app.state.ping_seconds = ping_seconds
     app.state.draining = False
     app.state.streams = WeakSet()
-    wire = APIRouter(prefix="/v1")
+    with_beta = [Depends(beta)] if strict_beta_header else []
     for resource in _WITH_BETA:
-        wire.include_router(resource.router, dependencies=[Depends(beta)])
+        app.include_router(resource.router, prefix="/v1", dependencies=with_beta)
     for resource in _WITHOUT_BETA:
-        wire.include_router(resource.router)
-    app.include_router(wire)
+        app.include_router(resource.router, prefix="/v1")
     app.include_router(_own)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _let_through)
