@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 from starlette.responses import Response
 
 from langchain_assistants.types.base import WireObject
@@ -27,13 +27,15 @@ def answer(found: WireObject | AsyncPage[Any], **headers: str) -> Response:
 
 def written(found: WireObject | AsyncPage[Any]) -> bytes:
     """Return an object or a page as JSON on one line."""
-    return encoded(found.to_dict())
+    content = found if isinstance(found, WireObject) else found.envelope()
+    return encoded(content)
 
 
 def encoded(content: Any) -> bytes:
-    """Return plain data as JSON on one line."""
+    """Return data, and the objects in it, as JSON on one line."""
     try:
         return to_json(content, inf_nan_mode="null")
     except PydanticSerializationError:
         # A model's answer may hold lone surrogates, which are JSON as escapes only.
-        return json.dumps(content, separators=(",", ":")).encode()
+        plain = to_jsonable_python(content)
+        return json.dumps(plain, separators=(",", ":")).encode()

@@ -73,11 +73,13 @@ def create_app(
     """
     metrics = Metrics()
     app = FastAPI(
-        routes=list(_routes()), docs_url=None, redoc_url=None, openapi_url=None
+        routes=list(_routes(strict_beta_header)),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
     )
     app.state.engine = engine
     app.state.keys = keys
-    app.state.strict_beta_header = strict_beta_header
     app.state.max_body_bytes = max_body_bytes
     app.state.metrics = metrics
     app.state.ping_seconds = ping_seconds
@@ -99,20 +101,19 @@ def create_app(
 
 
 @cache
-def _routes() -> Sequence[BaseRoute]:
+def _routes(strict_beta_header: bool) -> Sequence[BaseRoute]:
     """Return the routes of all applications: to read their signatures takes a while."""
-    wire = APIRouter(prefix="/v1")
-    for resource in _WITH_BETA:
-        wire.include_router(resource.router, dependencies=[Depends(beta)])
-    for resource in _WITHOUT_BETA:
-        wire.include_router(resource.router)
     whole = FastAPI(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
-    whole.include_router(wire)
+    with_beta = [Depends(beta)] if strict_beta_header else []
+    for resource in _WITH_BETA:
+        whole.include_router(resource.router, prefix="/v1", dependencies=with_beta)
+    for resource in _WITHOUT_BETA:
+        whole.include_router(resource.router, prefix="/v1")
     whole.include_router(_own)
     return tuple(whole.routes)
 

@@ -63,13 +63,11 @@ async def admitted(request: Request) -> TenantResources:
 
 
 async def beta(request: Request) -> None:
-    """Demand the beta header where the server is strict about it.
+    """Demand the beta header.
 
     Raises:
         InvalidRequestError: It is missing, or asks for v1.
     """
-    if not request.app.state.strict_beta_header:
-        return
     given = request.headers.get("openai-beta", "")
     asked = {part.strip() for part in given.split(",")}
     if "assistants=v2" not in asked:

@@ -57,6 +57,8 @@ class EventStream(Response):
         first: RunEvent | None,
         events: AsyncGenerator[RunEvent, None],
         request: Request,
+        *,
+        found_texts: bool,
     ) -> None:
         """Take the events; use `begin`."""
         super().__init__(
@@ -65,6 +67,7 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._first = first
         self._events = events
+        self._found_texts = found_texts
         self._metrics: Metrics = request.app.state.metrics
         self._ping_seconds: float = request.app.state.ping_seconds
         self._following = anyio.CancelScope()
@@ -79,10 +82,10 @@ class EventStream(Response):
         Raises:
             As the engine does when it is asked for the events.
         """
-        told = events if included(request) else _brief(events)
-        first = await anext(told, None)
+        found_texts = included(request)
+        first = await anext(events, None)
         request.state.ids = _ids(first)
-        return cls(first, told, request)
+        return cls(first, events, request, found_texts=found_texts)
 
     def cut(self) -> None:
         """End the stream with an error before the run ends: the server stops."""
@@ -105,13 +108,12 @@ class EventStream(Response):
         """Write what happens in the run, and how the stream ends."""
         stopped = False
         try:
-            if self._first is not None:
-                await frames.put(framed(self._first))
-                stopped = self._first.event in STOP_EVENTS
             with self._following:
-                async for event in self._events:
-                    await frames.put(framed(event))
-                    stopped = event.event in STOP_EVENTS
+                async for event in self._all_events():
+                    await frames.put(framed(self._shown(event)))
+                    # Nothing follows but `done`, which goes out with it.
+                    if stopped := event.event in STOP_EVENTS:
+                        break
             cut = None if stopped else _CUT
         except Exception as error:
             logger.error("stream_crashed", extra={"error": type(error).__name__})
@@ -121,16 +123,20 @@ class EventStream(Response):
             await frames.put(_frame("error", _merged(error_body(500, cut))))
         await frames.put(DONE)
 
-
-async def _brief(
-    events: AsyncGenerator[RunEvent, None],
-) -> AsyncGenerator[RunEvent, None]:
-    """Yield events without the texts that searches found: nobody asked for them."""
-    async with aclosing(events):
-        async for event in events:
-            if isinstance(event.data, RunStep) and event.data.type == "tool_calls":
-                event = replace(event, data=event.data.without_found_texts())
+    async def _all_events(self) -> AsyncGenerator[RunEvent, None]:
+        if self._first is not None:
+            yield self._first
+        async for event in self._events:
             yield event
+
+    def _shown(self, event: RunEvent) -> RunEvent:
+        """Return an event without texts that searches found, unless asked for them."""
+        step = event.data
+        if self._found_texts or not isinstance(step, RunStep):
+            return event
+        if step.type != "tool_calls":
+            return event
+        return replace(event, data=step.without_found_texts())
 
 
 def _ids(event: RunEvent | None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 from starlette.requests import Request
 from typing_extensions import TypedDict
@@ -29,11 +29,10 @@ def list_query(request: Request, request_type: Any = ListParams) -> dict[str, An
     Raises:
         InvalidRequestError: One of them breaks a rule.
     """
-    names = get_type_hints(request_type)
     given: dict[str, Any] = {
         name: value
         for name, value in request.query_params.items()
-        if name in names and value
+        if name in request_type.__annotations__ and value
     }
     limit = given.get("limit")
     if limit is not None and _INTEGER.fullmatch(limit):

@@ -49,10 +49,14 @@ class _Page(Generic[ObjectT]):
         return self.has_more and bool(self.data)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the page as the wire's list envelope."""
+        """Give the page as plain JSON data, as it goes over the wire."""
+        return {**self.envelope(), "data": [item.to_dict() for item in self.data]}
+
+    def envelope(self) -> dict[str, Any]:
+        """Give the wire's list envelope with the page's objects in it."""
         return {
             "object": "list",
-            "data": [item.to_dict() for item in self.data],
+            "data": self.data,
             "first_id": self.first_id,
             "last_id": self.last_id,
             "has_more": self.has_more,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -34,6 +35,11 @@ _TYPES: tuple[tuple[str, type[WireObject]], ...] = (
     ("thread.run.", Run),
     ("error", StreamError),
 )
+_KINDS: Mapping[str, tuple[EventName, type[WireObject]]] = {
+    name: (name, next(kind for begin, kind in _TYPES if name.startswith(begin)))
+    for name in EVENT_NAMES
+    if name != "done"
+}
 
 
 def read_object(kind: type[ObjectT], data: Any) -> ObjectT:
@@ -61,15 +67,19 @@ def read_event(frame: Frame) -> tuple[EventName, WireObject] | None:
     if frame.event is None:
         run = read_object(Run, as_json(frame))
         return status_event(run), run
-    name = next((known for known in EVENT_NAMES if known == frame.event), None)
-    if name is None or name == "done":
+    if frame.event not in _KINDS:
         return None
-    kind = next(kind for begin, kind in _TYPES if name.startswith(begin))
+    name, kind = _KINDS[frame.event]
     data = as_json(frame)
     if kind is StreamError and isinstance(data, dict):
         inner = data.get("error")
         data = {"message": "The server had an error.", **(inner or data)}
     return name, read_object(kind, data)
+
+
+def is_piece(frame: Frame) -> bool:
+    """Tell whether an event is a piece of what a later one tells as a whole."""
+    return frame.event is not None and frame.event.endswith(".delta")
 
 
 def status_event(run: Run) -> EventName:

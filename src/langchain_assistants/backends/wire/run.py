@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_assistants.backends.base import CallContext
 from langchain_assistants.backends.wire.events import (
+    is_piece,
     read_event,
     read_object,
     status_event,
@@ -130,6 +131,7 @@ class WireRun:
             raise
         finally:
             await self._tokens.end()
+            await self._end_feed()
         run = self._for_caller(run)
         self._emit(status_event(run), run)
         return Execution(run, await self._written(run), self._open_step_id)
@@ -214,6 +216,7 @@ class WireRun:
     # A round: a request, and its events up to the run's next stop.
 
     async def _round(self, path: str, body: Mapping[str, Any]) -> Run:
+        await self._end_feed()
         feed = self._feed = self._wire.stream(path, {**body, "stream": True})
         stopped = await self._listen(feed)
         self._rounds += 1
@@ -229,6 +232,8 @@ class WireRun:
         stopped = self._goes = False
         try:
             while not stopped and (frame := await feed.next()) is not None:
+                if is_piece(frame) and not self._hears_pieces:
+                    continue
                 if (told := read_event(frame)) is not None:
                     stopped = await self._take(*told)
         except AssistantsError:
@@ -237,13 +242,17 @@ class WireRun:
             if not self._goes:
                 raise
             logger.info("stream_broken", extra={"error": type(error).__name__})
-        await feed.aclose()
         if not self._goes:
             raise AssistantsError(
                 "The server sent no event of a run; is the client's base_url that of "
                 "an Assistants API?"
             )
         return stopped
+
+    @property
+    def _hears_pieces(self) -> bool:
+        """Whether anybody listens to what is written while it is written."""
+        return self._context.log is not None or self._tokens.told
 
     async def _take(self, name: EventName, data: WireObject) -> bool:
         """Take in one event; tell whether it is the run's stop."""
@@ -314,8 +323,12 @@ class WireRun:
             # It may have ended meanwhile; else its deadline ends it.
             logger.info("run_not_cancelled", extra={"error": type(error).__name__})
         finally:
-            if self._feed is not None:
-                await self._feed.aclose()
+            await self._end_feed()
+
+    async def _end_feed(self) -> None:
+        """Let the request end whose events were taken in."""
+        if self._feed is not None:
+            await self._feed.aclose()
 
     async def _know_run(self) -> None:
         """Wait for the run's id where the request for it is under way."""

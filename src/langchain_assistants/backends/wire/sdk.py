@@ -56,7 +56,7 @@ class FrameDecoder:
     By bytes: a text may hold what `str.splitlines` would take for the end of a line.
 
     Example:
-        >>> list(FrameDecoder().feed(b"event: done\ndata: [DONE]\n\n"))
+        >>> FrameDecoder().feed(b"event: done\ndata: [DONE]\n\n")
         [Frame(event='done', data='[DONE]')]
     """
 
@@ -66,8 +66,9 @@ class FrameDecoder:
         self._event: str | None = None
         self._data: list[str] = []
 
-    def feed(self, chunk: bytes) -> Iterator[Frame]:
-        """Yield the events that a chunk completes."""
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """Return the events that a chunk completes."""
+        frames: list[Frame] = []
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             name, _, value = line.rstrip(b"\r").decode().partition(":")
@@ -78,11 +79,12 @@ class FrameDecoder:
                 self._data.append(value)
             elif not name and not value:
                 if self._data:
-                    yield Frame(self._event, "\n".join(self._data))
+                    frames.append(Frame(self._event, "\n".join(self._data)))
                 self._event, self._data = None, []
+        return frames
 
 
-Deliver: TypeAlias = Callable[[Frame], None]
+Deliver: TypeAlias = Callable[[list[Frame]], None]
 
 
 class Feed:
@@ -100,11 +102,19 @@ class Feed:
         self._work.add_done_callback(lambda _: self._arrived.put_nowait(None))
         return self
 
-    def deliver(self, frame: Frame) -> None:
-        """Take a frame, from any thread."""
+    def deliver(self, frames: list[Frame]) -> None:
+        """Take frames that came at one moment, from any thread.
+
+        Together: each time a loop is woken costs more than all of them.
+        """
         # A reader whose loop was closed hears no more.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._arrived.put_nowait, frame)
+            self._loop.call_soon_threadsafe(self.take, frames)
+
+    def take(self, frames: list[Frame]) -> None:
+        """Take frames, on the loop."""
+        for frame in frames:
+            self._arrived.put_nowait(frame)
 
     async def next(self) -> Frame | None:
         """Wait for the next frame; None: nothing follows.
@@ -175,7 +185,7 @@ class AsyncWire:
     def stream(self, path: str, body: Mapping[str, Any]) -> Feed:
         """Ask for events."""
         feed = Feed()
-        return feed.begin(self._pump(path, body, feed.deliver))
+        return feed.begin(self._pump(path, body, feed.take))
 
     async def _pump(self, path: str, body: Mapping[str, Any], to: Deliver) -> None:
         with refusals():
@@ -184,12 +194,11 @@ class AsyncWire:
             )
         try:
             if not _is_stream(answer):
-                to(Frame(None, await answer.text()))
+                to([Frame(None, await answer.text())])
                 return
             decoder = FrameDecoder()
             async for chunk in answer.iter_bytes():
-                for frame in decoder.feed(chunk):
-                    to(frame)
+                to(decoder.feed(chunk))
         finally:
             await answer.close()
 
@@ -232,12 +241,11 @@ class ThreadWire:
             )
         try:
             if not _is_stream(answer):
-                to(Frame(None, answer.text()))
+                to([Frame(None, answer.text())])
                 return
             decoder = FrameDecoder()
             for chunk in answer.iter_bytes():
-                for frame in decoder.feed(chunk):
-                    to(frame)
+                to(decoder.feed(chunk))
         finally:
             answer.close()
 

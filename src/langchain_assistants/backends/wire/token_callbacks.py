@@ -31,6 +31,11 @@ class TokenCallbacks:
         self._message: Message | None = None
         self._text = ""
 
+    @property
+    def told(self) -> bool:
+        """Whether callbacks wait for the rest of a text."""
+        return self._told is not None
+
     async def take(
         self, name: EventName, data: WireObject, run: Run | None, config: RunnableConfig
     ) -> None:
