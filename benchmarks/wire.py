@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
+from http import HTTPStatus
+from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,30 +44,40 @@ def rows(effort: Effort, folder: Path) -> Iterator[Row]:
 
 
 def _requests(effort: Effort, folder: Path, client: OpenAI) -> Iterator[Row]:
-    """Compare requests with the calls of an engine that they lead to."""
+    """Compare requests with the calls of an engine that they lead to.
+
+    By OpenAI's client, and by one that makes no objects of the answers: what the first
+    takes for that is not the server's.
+    """
     threads = client.beta.threads
-    with Assistants(folder / "requests.db", model_called(INSTANT)) as ours:
+    with (
+        Assistants(folder / "requests.db", model_called(INSTANT)) as ours,
+        _plain(client) as plain,
+    ):
         engine, here = ours.engine, ours.engine.threads.create(messages=_ASKED * 20).id
         there = threads.create(messages=_ASKED * 20).id
         assistant, other = ours.agent.assistant_id, _assistant(client, INSTANT)
         message = _ASKED[0]
-        pairs: dict[str, tuple[Act, Act]] = {
+        acts: dict[str, tuple[Act, Act, Act]] = {
             "retrieve an assistant": (
                 lambda: engine.assistants.retrieve(assistant),
                 lambda: client.beta.assistants.retrieve(other),
+                lambda: plain("GET", f"/assistants/{other}"),
             ),
             "add a message": (
                 lambda: engine.messages.create(here, **message),
                 lambda: threads.messages.create(there, **message),
+                lambda: plain("POST", f"/threads/{there}/messages", message),
             ),
             "list 20 messages": (
                 lambda: engine.messages.list(here),
                 lambda: threads.messages.list(there),
+                lambda: plain("GET", f"/threads/{there}/messages"),
             ),
         }
-        for what, (call, request) in pairs.items():
+        for what, (call, request, bare) in acts.items():
             times = interleaved(
-                {"call": call, "request": request},
+                {"call": call, "request": request, "bare": bare},
                 rounds=effort.of(full=300, short=30),
                 warm_up=5,
             )
@@ -71,8 +85,27 @@ def _requests(effort: Effort, folder: Path, client: OpenAI) -> Iterator[Row]:
                 f"added to the engine's call by HTTP: {what}",
                 times["request"].median - times["call"].median,
                 "ms",
-                budget=Budget(3, "value"),
+                times["bare"].median - times["call"].median,
+                "no client's objects",
+                Budget(3, "value"),
             )
+
+
+@contextmanager
+def _plain(client: OpenAI) -> Iterator[Callable[..., bytes]]:
+    """Yield what sends a request on a connection that is kept, and reads the answer."""
+    url = client.base_url
+    with closing(HTTPConnection(url.host, url.port)) as connection:
+
+        def send(method: str, path: str, body: Any = None) -> bytes:
+            given = None if body is None else json.dumps(body)
+            headers = {"content-type": "application/json"}
+            connection.request(method, f"/v1{path}", given, headers)
+            answer = connection.getresponse()
+            assert answer.status == HTTPStatus.OK
+            return answer.read()
+
+        yield send
 
 
 def _first_token(effort: Effort, folder: Path, client: OpenAI) -> Row:
