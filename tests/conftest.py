@@ -85,7 +85,8 @@ class EngineFactory:
             **options: Further arguments of the engine.
         """
         path = self.folder / f"engine_{len(self.opened)}.db"
-        shutil.copyfile(self._empty_file, path)
+        if not path.exists():
+            shutil.copyfile(self._empty_file, path)
         return self._open(f"sqlite:///{path}", model, options)
 
     def reopen(

@@ -31,6 +31,11 @@ from langchain_assistants.interpreters.local import (
     worker_process,
 )
 from langchain_assistants.interpreters.local.channel import Channel
+from langchain_assistants.interpreters.local.folder import (
+    HOME,
+    SHARED_MEMORY,
+    TEMPORARY,
+)
 from langchain_assistants.interpreters.local.idleness import Idleness
 from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import (
@@ -228,7 +233,8 @@ def test_names_next_to_those_of_python_are_the_code_s(
         assert held() == before
     with _mapped_without_a_name(tmp_path / "python-code"):
         assert held() > before
-    names = ("/usr/lib", "/tmp/python/lib", "/mnt/data/lib", "/dev/shm/lib")
+    written = [f"{place}/lib" for place in (HOME, TEMPORARY, SHARED_MEMORY)]
+    names = ("/usr/lib", *written)
     monkeypatch.setattr(warden, "readable", lambda: names)
     assert warden._not_written.__wrapped__() == ("/usr/lib",)
 

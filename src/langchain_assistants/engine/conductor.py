@@ -370,7 +370,7 @@ class Conductor:
             self.executor.stop(created.stopped, "cancelled")
             self.bells.ring(created.stopped)
         if log is not None and not created.known:
-            log.attempt = max(1, created.row["attempt"])
+            log.begin(max(1, created.row["attempt"]))
             if created.thread is not None:
                 log.emit("thread.created", to_thread(created.thread))
             run = to_run(created.row, status="queued")
@@ -408,7 +408,7 @@ class Conductor:
             submit(run_id, tenant, outputs, claim, now, task, claimed=claimed)
         )
         if log is not None:
-            log.attempt = submission.row["attempt"] + (not claimed)
+            log.begin(submission.row["attempt"] + (not claimed))
             if submission.step is not None:
                 log.emit("thread.run.step.completed", submission.step)
             log.emit("thread.run.queued", to_run(submission.row, status="queued"))
@@ -488,7 +488,7 @@ class Conductor:
                         raise TakenOver(row["id"]) from None
                     row = again
                     if log is not None:
-                        log.attempt = row["attempt"]
+                        log.begin(row["attempt"])
                     lease = self.ownership.take(row, row["attempt"])
             return await self.executor.execute(
                 row, lease, log=log, config=config, tools=tools

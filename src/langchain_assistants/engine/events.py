@@ -29,6 +29,7 @@ def event_number(event_id: str | None) -> tuple[int, int]:
 class _Numbered(NamedTuple):
     name: EventName
     data: EventData
+    attempt: int
     number: int
 
 
@@ -46,12 +47,20 @@ class EventLog:
             attempt: The run's.
             origin: Where a notebook reads what belongs to the events' objects.
         """
-        self.attempt = attempt
+        self._attempt = attempt
+        self._begun_at = 0
         self._origin = origin
         self._events: list[_Numbered] = []
         self._listeners: list[Callable[[_Numbered | None], None]] = []
         self._lock = threading.Lock()
         self._ended = False
+
+    def begin(self, attempt: int) -> None:
+        """Count what follows from 1, as events of another attempt."""
+        with self._lock:
+            if attempt != self._attempt:
+                self._attempt = attempt
+                self._begun_at = len(self._events)
 
     def emit(self, event: EventName, data: EventData) -> None:
         """Number an event and hand it to the listeners.
@@ -62,7 +71,8 @@ class EventLog:
                 thousands of objects that are kept cost more than making each again.
         """
         with self._lock:
-            item = _Numbered(event, data, len(self._events) + 1)
+            number = len(self._events) + 1 - self._begun_at
+            item = _Numbered(event, data, self._attempt, number)
             self._events.append(item)
             for listen in self._listeners:
                 listen(item)
@@ -95,7 +105,12 @@ class EventLog:
         data = item.data() if callable(item.data) else item.data
         if data is not None and self._origin is not None:
             bind(data, self._origin)
-        return RunEvent(item.name, data, f"{self.attempt}.{item.number}")
+        return RunEvent(item.name, data, f"{item.attempt}.{item.number}")
+
+    def _is_new(self, item: _Numbered, known: tuple[int, int]) -> bool:
+        """Tell whether an event comes after one that a listener knows."""
+        is_of_another_log = known[0] > self._attempt
+        return is_of_another_log or (item.attempt, item.number) > known
 
     def _join(self, listen: Callable[[_Numbered | None], None]) -> None:
         with self._lock:
@@ -115,10 +130,10 @@ class EventLog:
         """Yield the events until the run stops, on the caller's loop.
 
         Args:
-            after: The id of the last event that the listener knows; one of another
-                attempt counts for nothing.
+            after: The id of the last event that the listener knows; one of an attempt
+                that is not in this log counts for nothing.
         """
-        attempt, known = event_number(after)
+        known = event_number(after)
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[_Numbered | None] = asyncio.Queue()
 
@@ -137,7 +152,7 @@ class EventLog:
         self._join(listen)
         try:
             while (item := await arrived.get()) is not None:
-                if item.number > known or self.attempt != attempt:
+                if self._is_new(item, known):
                     yield self._event(item)
         finally:
             self._leave(listen)
@@ -146,12 +161,12 @@ class EventLog:
         self, after: str | None = None
     ) -> Generator[RunEvent, None, None]:
         """Yield the events until the run stops, blocking the caller's thread."""
-        attempt, known = event_number(after)
+        known = event_number(after)
         arrived: queue.SimpleQueue[_Numbered | None] = queue.SimpleQueue()
         self._join(arrived.put)
         try:
             while (item := arrived.get()) is not None:
-                if item.number > known or self.attempt != attempt:
+                if self._is_new(item, known):
                     yield self._event(item)
         finally:
             self._leave(arrived.put)

@@ -378,6 +378,23 @@ def test_numbers_are_dense_within_the_attempt() -> None:
     assert [event.id for event in log.follow_blocking()] == ["3.1", "3.2", "3.3"]
 
 
+def test_what_is_written_in_another_attempt_is_counted_anew() -> None:
+    log = filled(2)
+    log.begin(3)  # it goes on
+    log.begin(4)
+    log.emit("thread.run.in_progress", None)
+    log.emit("thread.run.completed", None)
+    log.end()
+
+    def heard(after: str | None) -> list[str | None]:
+        return [event.id for event in log.follow_blocking(after)]
+
+    everything = ["3.1", "3.2", "4.1", "4.2"]
+    assert heard(None) == heard("2.7") == heard("5.1") == everything
+    assert heard("3.1") == everything[1:]
+    assert heard("4.1") == ["4.2"]
+
+
 def test_every_listener_gets_everything_whenever_it_joins() -> None:
     log = EventLog()
     joined = threading.Barrier(9)
