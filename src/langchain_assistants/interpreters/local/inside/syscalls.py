@@ -19,7 +19,7 @@ rt_sigaction 13 134, rt_sigprocmask 14 135, rt_sigreturn 15 139, pread64 17 67,
 pwrite64 18 68, readv 19 65, writev 20 66, access 21 -, pipe 22 -, select 23 -,
 sched_yield 24 124, mremap 25 216, msync 26 227, mincore 27 232, madvise 28 233,
 dup 32 23, dup2 33 -, pause 34 -, nanosleep 35 101, getitimer 36 102, alarm 37 -,
-setitimer 38 103, getpid 39 172, sendfile 40 71, sendto 44 206, recvfrom 45 207,
+setitimer 38 103, getpid 39 172, sendto 44 206, recvfrom 45 207,
 shutdown 48 210, getsockname 51 204, getpeername 52 205, getsockopt 55 209, exit 60 93,
 uname 63 160, fsync 74 82, fdatasync 75 83, ftruncate 77 46, getdents 78 -,
 getcwd 79 17, chdir 80 49, fchdir 81 50, rename 82 -, mkdir 83 -, rmdir 84 -,
@@ -51,8 +51,9 @@ pwritev2 328 287, statx 332 291, rseq 334 293
 """Harmless with any argument, given what the jail shows.
 
 Not among them: what would make memory or files that belong to no process that is
-watched (memfd_create, descriptors in sendmsg, larger buffers by setsockopt), names
-(socket, connect, bind), and locks of files that can only be read (flock).
+watched (memfd_create, descriptors in sendmsg, larger buffers by setsockopt, and a file's
+pages that sendfile puts into pipes), names (socket, connect, bind), and locks of files
+that can only be read (flock).
 """
 
 CHECKED = """
