@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from langchain_assistants.errors import InterpreterError
@@ -147,14 +148,15 @@ class SessionFolder:
             except OSError as error:
                 raise InterpreterError("Only a file can be removed.") from error
 
-    def files(self) -> list[FileInfo]:
+    def files(self, most: int) -> list[FileInfo]:
         """List regular files with one name that can be printed, the newest if many.
 
-        Hidden ones are left out, and what lies in hidden folders.
+        Hidden ones are left out, and what lies in hidden folders. It ends after `most`
+        entries: folders that move ahead of it would keep it going for hours.
         """
         found = [
             FileInfo(str(PurePosixPath(HOME, *parts)), info.st_size, info.st_mtime)
-            for parts, info in walk(self.data)
+            for parts, info in islice(walk(self.data), most)
             if stat.S_ISREG(info.st_mode)
             and info.st_nlink == 1
             and all(part.isprintable() and part[0] != "." for part in parts)

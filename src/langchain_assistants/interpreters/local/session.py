@@ -135,7 +135,8 @@ class LocalSession:
 
     async def list_files(self) -> list[FileInfo]:
         """List the files below /mnt/data: at most 1,000, the newest."""
-        return await self._in_folder(lambda folder: folder.files())
+        most = (await self._keeper()).limits.folder_entries
+        return await self._in_folder(lambda folder: folder.files(most))
 
     async def release(self) -> None:
         """End it: nothing could wake it."""

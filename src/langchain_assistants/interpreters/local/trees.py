@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -79,7 +78,8 @@ def _opened(folder: int, name: str) -> int | None:
 def delete_tree(top: Path) -> None:
     """Delete a folder in which no process is left; it may be gone already.
 
-    What is in its folders is moved up first: no depth is too deep.
+    It goes down and up again by one descriptor: no depth is too deep, and nothing is
+    made on the way, for which a full disk would have no room.
 
     Raises:
         OSError: It belongs to somebody else.
@@ -89,29 +89,26 @@ def delete_tree(top: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        while names := os.listdir(fd):
-            for name in names:
+        left, above = os.listdir(fd), list[tuple[str, list[str]]]()
+        while left or above:
+            if left:
+                name = left.pop()
                 try:
                     os.unlink(name, dir_fd=fd)
+                    continue
                 except (IsADirectoryError, PermissionError):
-                    _lift(fd, name)
+                    inner = _opened(fd, name)
+                if inner is None:
+                    here = os.readlink(f"/proc/self/fd/{fd}")
+                    raise OSError(f"A folder below {here} is locked")
+                above.append((name, left))
+                left = os.listdir(inner)
+            else:
+                inner = os.open("..", AS_FOLDER, dir_fd=fd)
+                name, left = above.pop()
+                os.rmdir(name, dir_fd=inner)
+            os.close(fd)
+            fd = inner
     finally:
         os.close(fd)
     top.rmdir()
-
-
-def _lift(top: int, name: str) -> None:
-    inner = _opened(top, name)
-    if inner is None:
-        raise OSError(f"A folder below {os.readlink(f'/proc/self/fd/{top}')} is locked")
-    try:
-        for child in os.listdir(inner):
-            # A folder is moved as itself, once it is its owner's to move.
-            if (below := _opened(inner, child)) is not None:
-                os.close(below)
-                os.rename(child, secrets.token_hex(8), src_dir_fd=inner, dst_dir_fd=top)
-            else:
-                os.unlink(child, dir_fd=inner)
-    finally:
-        os.close(inner)
-    os.rmdir(name, dir_fd=top)

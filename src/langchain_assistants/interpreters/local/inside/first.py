@@ -15,6 +15,7 @@ def stay_behind() -> None:
     worker = os.fork()
     if worker == 0:
         return
+    os.dup2(0, 2)  # it was a file of the host's, which code could open in /proc
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     # A signal without a handler does not reach the first process.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

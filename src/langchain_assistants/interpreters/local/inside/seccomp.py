@@ -19,7 +19,7 @@ _X32 = 0x40000000
 _SET_SECCOMP, _FILTER = 22, 2
 _NEW_NAMESPACES = 0x7E020000
 _CLONE_THREAD, _CLONE_FILES, _CLONE_FS = 0x00010000, 0x400, 0x200
-_MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
+_MAP_SHARED, _MAP_ANONYMOUS, _MAP_HUGE = 0x01, 0x20, 0x40000
 _CLOSE_ON_EXEC_RANGE = 4
 _UNIX, _STREAM = 1, 1
 _TRUNCATE, _WRITING, _ACCESS = os.O_TRUNC, os.O_WRONLY | os.O_RDWR, os.O_ACCMODE
@@ -111,8 +111,12 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         "open": _opening(1),
         "openat": _opening(2),
         # Such memory lives on as long as one page of it is mapped, and only that page
-        # is counted.
-        "mmap": [*_not_all_of(3, _MAP_SHARED | _MAP_ANONYMOUS), _allow()],
+        # is counted. Pages of the host's own pool of huge ones are counted by nobody.
+        "mmap": [
+            *_not_all_of(3, _MAP_SHARED | _MAP_ANONYMOUS),
+            *_not_all_of(3, _MAP_HUGE),
+            _allow(),
+        ],
         # Other modes allocate beyond a file's end, where its limit does not hold.
         "fallocate": [*_one_of(1, [0]), _refuse(errno.EOPNOTSUPP)],
         # It can give a thread descriptors of its own, as `clone` could.
