@@ -62,6 +62,11 @@ attempt("remove", os.unlink, H["secret"])
 attempt("link out", os.link, H["secret"], "stolen")
 attempt("rename", os.rename, H["secret"], "stolen")
 attempt("truncate", os.truncate, H["secret"], 0)
+try:
+    if os.readlink("/proc/1/fd/2").startswith("/tmp"):
+        done.append("errors of the first process")
+except OSError:
+    pass
 open("own", "w").write("mine")
 attempt("truncate while reading", os.open, "own", os.O_RDONLY | os.O_TRUNC)
 if open("own").read() != "mine":

@@ -24,12 +24,14 @@ NEW_USER_NAMESPACE, ONLY_THREAD = 0x10000000, 0x00010000
 CLONE_FILES, CLONE_FS = 0x400, 0x200
 THREAD = ONLY_THREAD | CLONE_FILES | CLONE_FS
 MAP_SHARED, MAP_SHARED_VALIDATE, MAP_PRIVATE, MAP_ANONYMOUS = 1, 3, 2, 0x20
+MAP_HUGE = 0x40000
 KEEP_SIZE, UNSHARE, CLOSE_ON_EXEC = 1, 2, 4
 # ptrace, mount, bpf, keyctl, unshare, io_uring_setup, userfaultfd, memfd_create,
-# process_vm_writev, connect, sendmsg, and a call that nobody has.
+# process_vm_writev, connect, sendmsg, sendfile, epoll_create1, epoll_ctl, and a call
+# that nobody has.
 FOREIGN = {
-    "x86_64": [101, 165, 321, 250, 272, 425, 323, 319, 311, 42, 46, 1023],
-    "aarch64": [117, 40, 280, 219, 97, 425, 282, 279, 271, 203, 211, 1023],
+    "x86_64": [101, 165, 321, 250, 272, 425, 323, 319, 311, 42, 46, 40, 291, 233, 1023],
+    "aarch64": [117, 40, 280, 219, 97, 425, 282, 279, 271, 203, 211, 71, 20, 21, 1023],
 }
 
 
@@ -129,6 +131,8 @@ def test_memory_and_disk_belong_to_somebody(machine: str) -> None:
     for flags in (MAP_SHARED, MAP_SHARED_VALIDATE):
         flags |= MAP_ANONYMOUS
         assert filter.verdict("mmap", 0, 4096, 3, flags) == errno.EPERM
+    for flags in (MAP_SHARED, MAP_PRIVATE | MAP_ANONYMOUS):
+        assert filter.verdict("mmap", 0, 4096, 3, flags | MAP_HUGE) == errno.EPERM
     assert filter.verdict("fallocate", 3, 0) == ALLOWED
     assert filter.verdict("fallocate", 3, KEEP_SIZE) == errno.EOPNOTSUPP
     assert "setsockopt" not in filter.names

@@ -35,6 +35,7 @@ from langchain_assistants.interpreters.local.folder import (
     HOME,
     SHARED_MEMORY,
     TEMPORARY,
+    SessionFolder,
 )
 from langchain_assistants.interpreters.local.idleness import Idleness
 from langchain_assistants.interpreters.local.onlookers import eyes_of
@@ -197,6 +198,36 @@ def test_a_walk_notices_what_is_moved_in_front_of_it(
         (tmp_path / first / "moved").rename(tmp_path / first / first)
     with pytest.raises(trees.Unsteady):
         list(walked)
+
+
+def test_a_deep_folder_is_deleted_where_nothing_can_be_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    top = tmp_path / "top"
+    fd = os.open(tmp_path, os.O_RDONLY)
+    for name in ("top", *("x" * 200 for _ in range(100))):  # longer than any path
+        os.mkdir(name, dir_fd=fd)
+        inner = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+    (top / "closed").mkdir(mode=0)
+    for call in ("mkdir", "rename", "link", "symlink"):
+        monkeypatch.setattr(os, call, lambda *_, **__: pytest.fail("the disk is full"))
+    descriptors = os.listdir("/proc/self/fd")
+    trees.delete_tree(top)
+    trees.delete_tree(top)  # it is gone
+    assert os.listdir(tmp_path) == []
+    assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+
+
+def test_a_list_of_files_has_an_end(tmp_path: Path) -> None:
+    folder = SessionFolder(tmp_path, None)
+    for number in range(9):
+        folder.write(f"{number}.txt", b"")
+    assert len(folder.files(most=9)) == 9
+    assert len(folder.files(most=4)) == 4
 
 
 def credentials() -> dict[str, str]:

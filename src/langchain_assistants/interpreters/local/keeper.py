@@ -136,11 +136,12 @@ class Keeper:
 
         def clear() -> None:
             self._idle.clear()
+            self._base = None
             for lodging in list(self._lodgings):
-                self._clear(lodging)
+                with suppress(OSError):  # what is left is tried once more
+                    self._clear(lodging)
             if self._tidied is not None:
                 self._tidied()
-            self._base = None
 
         cleared = self._warden.ask(clear)
         self._warden.stop()
@@ -161,14 +162,21 @@ class Keeper:
             self._idle.append(self._make())
 
     def _make(self) -> Lodging:
-        if self._base is None:
-            self._base, lock = _new_base()
-            # Also when the process ends, and nobody has closed the keeper.
-            self._tidied = weakref.finalize(
-                self, _tidy, os.getpid(), self._base, lock, self._lodgings
-            )
         user = User() if os.geteuid() == 0 else None
-        folder = SessionFolder(self._base, user.uid if user else None)
+        try:
+            if self._base is None:
+                self._base, lock = _new_base()
+                # Also when the process ends, and nobody has closed the keeper.
+                self._tidied = weakref.finalize(
+                    self, _tidy, os.getpid(), self._base, lock, self._lodgings
+                )
+            folder = SessionFolder(self._base, user.uid if user else None)
+        except OSError as error:
+            if user is not None:
+                user.release()
+            raise InterpreterError(
+                f"No folder could be made for a session ({error.strerror})."
+            ) from error
         lodging = Lodging(folder, user)
         self._lodgings.append(lodging)
         try:

@@ -101,14 +101,18 @@ def delete_tree(top: Path) -> None:
                 if inner is None:
                     here = os.readlink(f"/proc/self/fd/{fd}")
                     raise OSError(f"A folder below {here} is locked")
+                fd = _instead_of(fd, inner)
                 above.append((name, left))
-                left = os.listdir(inner)
+                left = os.listdir(fd)
             else:
-                inner = os.open("..", AS_FOLDER, dir_fd=fd)
+                fd = _instead_of(fd, os.open("..", AS_FOLDER, dir_fd=fd))
                 name, left = above.pop()
-                os.rmdir(name, dir_fd=inner)
-            os.close(fd)
-            fd = inner
+                os.rmdir(name, dir_fd=fd)
     finally:
         os.close(fd)
     top.rmdir()
+
+
+def _instead_of(fd: int, other: int) -> int:
+    os.close(fd)
+    return other
