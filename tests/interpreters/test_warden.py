@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -220,6 +221,42 @@ def test_a_deep_folder_is_deleted_where_nothing_can_be_made(
     trees.delete_tree(top)  # it is gone
     assert os.listdir(tmp_path) == []
     assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+
+
+LEADERLESS = """
+import ctypes, os, sys, threading
+
+libc = ctypes.CDLL(None)
+
+def hold():
+    fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+    os.write(fd, bytes(4096))
+    libc.mmap(None, ctypes.c_size_t(4096), 1, 1, fd, ctypes.c_long(0))
+    os.close(fd)
+    os.unlink(sys.argv[1])
+    first = f"/proc/self/task/{os.getpid()}/stat"
+    while open(first).read().rpartition(")")[2].split()[0] != "Z":
+        pass
+    print("held", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+
+threading.Thread(target=hold).start()
+libc.pthread_exit(None)
+"""
+
+
+def test_files_of_a_process_without_its_first_thread_are_seen(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", LEADERLESS, str(tmp_path / "file")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        tree = Processes().tree(process.pid)
+        assert nameless_files(tree, besides=(), largest=4096) >= 4096
+        process.communicate()
 
 
 def test_a_list_of_files_has_an_end(tmp_path: Path) -> None:

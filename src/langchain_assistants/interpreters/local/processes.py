@@ -98,7 +98,9 @@ def nameless_files(
             try:
                 for path in _held_files(task):
                     _add(sizes, path)
-                maps = maps or _maps(task, left)
+                if not maps and (maps := _maps(task, left)):
+                    # The first thread may have ended: it shows nothing any more.
+                    folder = f"/proc/{os.path.basename(task)}"
             except PermissionError:
                 if not _is_leaving(task):
                     raise

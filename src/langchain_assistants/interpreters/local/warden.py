@@ -40,6 +40,8 @@ T = TypeVar("T")
 _LOOK_SECONDS = 0.25
 # A session whose folder takes long to walk is looked at less often, and no other.
 _REST_PER_LOOK = 5
+# What many forks share is soon more than can be looked through in time.
+_MOST_SHARED = 16
 # Who is due soon is looked at now: one look at all processes then serves them all.
 _TOGETHER_SECONDS = 0.1
 _NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -141,6 +143,8 @@ class Warden:
         except (PermissionError, Crowd):
             return "secrecy"
         at_most = sum(process.memory for process in tree)
+        if at_most > _MOST_SHARED * limits.memory_bytes:
+            return "memory"
         # What forks share was counted for each of them: only then look closer.
         if at_most > limits.memory_bytes and memory(tree) > limits.memory_bytes:
             return "memory"
