@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Effort
+from benchmarks.measure import Effort, peak_megabytes
 from benchmarks.rows import Budget, Row
 
 _ROOT = Path(__file__).parents[1]
@@ -78,17 +77,7 @@ def main(command: str, source: str, target: str) -> None:
     else:
         with AssistantsEngine(f"sqlite:///{source}", recover=False) as engine:
             write_folder(engine.for_tenant("default"), Path(target))
-    print(json.dumps([time.perf_counter() - begun, _peak_megabytes()]))
-
-
-def _peak_megabytes() -> float:
-    """Return the most memory that this process had; its parent's is not counted."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        kilobytes = status.partition("VmHWM:")[2].split()[0]
-        return int(kilobytes) * 1024 / 1e6
-    except OSError:  # no Linux: there the unit is bytes, and a parent does not count
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(json.dumps([time.perf_counter() - begun, peak_megabytes()]))
 
 
 def _save(folder: Path, threads: int, kinds: Sequence[str]) -> None:

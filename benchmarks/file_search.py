@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
-from benchmarks.measure import Effort, Sample, seconds
+from benchmarks.measure import Effort, Sample, peak_megabytes, seconds
 from benchmarks.rows import Budget, Row
 from benchmarks.shelf import Shelf
 from langchain_assistants import AssistantsEngine
@@ -186,14 +186,7 @@ def _search(path: Path, store_id: str, searches: int) -> dict[str, Any]:
             act = partial(search, embedding_weight=weight)
             act()  # reads the vectors, and what SQLite keeps of its file
             times[kind] = [seconds(act) for _ in range(searches)]
-    return times | {"megabytes": _peak_megabytes()}
-
-
-def _peak_megabytes() -> float:
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return times | {"megabytes": peak_megabytes()}
 
 
 if __name__ == "__main__":

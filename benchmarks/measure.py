@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
 import statistics
 import time
@@ -132,3 +133,13 @@ def used_bytes(path: Path) -> int:
             for name in ("page_count", "freelist_count", "page_size")
         )
     return (pages - free) * size
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that this process had; its parent's is not counted."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        kilobytes = status.partition("VmHWM:")[2].split()[0]
+        return int(kilobytes) * 1024 / 1e6
+    except OSError:  # no Linux: there the unit is bytes, and a parent does not count
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
