@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.measure import AsyncAct, Effort, Timer, interleaved, on_loop, sampled
 from benchmarks.rows import Budget, Row
 from langchain_assistants.interpreters.local import LocalInterpreter
-from langchain_assistants.interpreters.local.processes import Processes
+from langchain_assistants.interpreters.local.processes import Processes, memory
 from langchain_assistants.interpreters.local.session import LocalSession
 
 _NAMES = {"bubblewrap": "bubblewrap", "landlock": "Landlock"}
@@ -95,19 +95,11 @@ async def _together(interpreter: LocalInterpreter) -> None:
     await asyncio.gather(*(use() for _ in range(_AT_ONCE)))
 
 
-def _proportional(pid: int) -> int:
-    """Return the bytes of a process, shared pages by its share of them."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    line = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
-    return int(line.split()[1]) * 1024
-
-
 def _memory(session: LocalSession, jail: str) -> Row:
     """Add up the memory of a session's processes; what they share counts once."""
     lodging = session.lodging
     if lodging is None or lodging.worker is None:
         raise RuntimeError("The session has no worker.")
-    tree = Processes().tree(lodging.worker.pid)
-    resident = sum(_proportional(process.pid) for process in tree) / 1_000_000
+    used = memory(Processes().tree(lodging.worker.pid)) / 1_000_000
     what = f"memory of an idle session before numpy, {jail}"
-    return Row("interpreter", what, resident, "MB", budget=Budget(20, "value"))
+    return Row("interpreter", what, used, "MB", budget=Budget(20, "value"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import select, update
@@ -47,19 +47,15 @@ def searched_files(messages: Iterable[NewMessage]) -> list[str]:
 
 
 def _searched(messages: Iterable[NewMessage]) -> Iterator[str]:
+    for attachment in _attachments(messages):
+        tools = attachment.get("tools") or ()
+        if any(tool["type"] == "file_search" for tool in tools):
+            yield attachment["file_id"]
+
+
+def _attachments(messages: Iterable[NewMessage]) -> Iterator[Mapping[str, Any]]:
     for message in messages:
-        for attachment in from_json(message.attachments) or ():
-            tools = attachment.get("tools") or ()
-            if any(tool["type"] == "file_search" for tool in tools):
-                yield attachment["file_id"]
-
-
-def _attached(messages: Iterable[NewMessage]) -> list[str]:
-    return [
-        attachment["file_id"]
-        for message in messages
-        for attachment in from_json(message.attachments) or ()
-    ]
+        yield from from_json(message.attachments) or ()
 
 
 def attach_to_thread(
@@ -83,7 +79,7 @@ def attach_to_thread(
         NotFoundError: One of the files does not exist.
     """
     messages = list(messages)
-    if attached := _attached(messages):
+    if attached := [one["file_id"] for one in _attachments(messages)]:
         yield from require_files(attached, tenant, now)
     file_ids = searched_files(messages)
     if not file_ids:

@@ -106,8 +106,7 @@ class VectorStores(Resource):
             NotFoundError: There is none with this id.
         """
         check_id(vector_store_id, "vector_store_id", PREFIX)
-        found = await self._workplace.database.read(self._counted(vector_store_id))
-        return self.bound(to_store(found, self._workplace.clock()))
+        return await self._workplace.database.read(self._read(vector_store_id))
 
     async def await_(
         self, vector_store_id: str, timeout: float | None = None
@@ -145,12 +144,11 @@ class VectorStores(Resource):
             NotFoundError: There is none with this id, or no more.
         """
         check_id(vector_store_id, "vector_store_id", PREFIX)
-
-        def whole() -> Transaction[VectorStore]:
-            found = yield from self._counted(vector_store_id)
-            return self.bound(to_store(found, self._workplace.clock()))
-
-        progress = Progress(self._workplace, whole, store_id=vector_store_id)
+        progress = Progress(
+            self._workplace,
+            lambda: self._read(vector_store_id),
+            store_id=vector_store_id,
+        )
         async for event in progress.events():
             yield event
 
@@ -231,6 +229,10 @@ class VectorStores(Resource):
     def _touch(self, store_id: str, now: float) -> Transaction[None]:
         yield from living_store_row(store_id, self._tenant, now)
         yield from touch_store(store_id, now)
+
+    def _read(self, store_id: str) -> Transaction[VectorStore]:
+        found = yield from self._counted(store_id)
+        return self.bound(to_store(found, self._workplace.clock()))
 
     def _counted(self, store_id: str) -> Transaction[Counted]:
         row = yield from store_row(store_id, self._tenant)

@@ -31,20 +31,27 @@ def uploaded(engine: AssistantsEngine) -> tuple[str, str]:
     return good, upload(engine, b"old", "old.doc")
 
 
-async def test_a_batch_is_followed_from_beginning_to_end(
-    engine: AssistantsEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate = Gate(monkeypatch)
+def attached(engine: AssistantsEngine) -> tuple[str, str, str, str]:
+    """Attach both to a new store; return ids of it, of the batch, and of both."""
     store = engine.vector_stores.create()
     good, bad = uploaded(engine)
     batches = engine.vector_stores.file_batches
     batch = batches.create(store.id, file_ids=[good, bad])
-    events = batches.follow(store.id, batch.id)
-    assert told([next(events)]) == [("file_batch.in_progress", batch.id)]
+    return store.id, batch.id, good, bad
+
+
+async def test_a_batch_is_followed_from_beginning_to_end(
+    engine: AssistantsEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    store_id, batch_id, good, bad = attached(engine)
+    batches = engine.vector_stores.file_batches
+    events = batches.follow(store_id, batch_id)
+    assert told([next(events)]) == [("file_batch.in_progress", batch_id)]
     gate.open.set()
     rest = [*events]
     assert sorted(told(rest[:-1])) == [("file.completed", good), ("file.failed", bad)]
-    assert told(rest[-1:]) == [("file_batch.completed", batch.id)]
+    assert told(rest[-1:]) == [("file_batch.completed", batch_id)]
     [failed] = [
         event.data
         for event in rest
@@ -53,10 +60,10 @@ async def test_a_batch_is_followed_from_beginning_to_end(
     assert failed.last_error is not None
     assert failed.last_error.code == "unsupported_file"
     # Whoever comes later hears of each file, too.
-    assert told([event async for event in batches.afollow(store.id, batch.id)]) == [
+    assert told([event async for event in batches.afollow(store_id, batch_id)]) == [
         ("file.completed", good),
         ("file.failed", bad),
-        ("file_batch.completed", batch.id),
+        ("file_batch.completed", batch_id),
     ]
 
 
@@ -85,17 +92,15 @@ def test_what_is_cancelled_is_told_and_what_is_detached_is_not_awaited(
     engine: AssistantsEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
-    store = engine.vector_stores.create()
-    good, bad = uploaded(engine)
+    store_id, batch_id, good, bad = attached(engine)
     batches = engine.vector_stores.file_batches
-    batch = batches.create(store.id, file_ids=[good, bad])
-    events = batches.follow(store.id, batch.id)
+    events = batches.follow(store_id, batch_id)
     next(events)
-    engine.vector_stores.files.delete(store.id, good)
-    batches.cancel(store.id, batch.id)
+    engine.vector_stores.files.delete(store_id, good)
+    batches.cancel(store_id, batch_id)
     assert told(events) == [
         ("file.cancelled", bad),
-        ("file_batch.cancelled", batch.id),
+        ("file_batch.cancelled", batch_id),
     ]
     gate.open.set()
 
