@@ -69,16 +69,17 @@ for file in files:
     file.close()
 time.sleep(30)
 """
-_CROWD = """
+_PIECES = """
 libc.mmap.restype = ctypes.c_void_p
-pages = 64_000
+pages = {pages}
 start = libc.mmap(None, ctypes.c_size_t(pages * 4096), 1, 0x22, -1, ctypes.c_long(0))
 for page in range(0, pages, 2):
     libc.mprotect(ctypes.c_void_p(start + page * 4096), ctypes.c_size_t(4096), 0)
-for _ in range(8):
+"""
+_FORKS = """
+for _ in range(12):
     if os.fork() == 0:
         signal.pause()
-time.sleep(30)
 """
 _EXIT = {"x86_64": 60, "aarch64": 93}.get(os.uname().machine)
 
@@ -91,13 +92,15 @@ async def _loses(scene: Scene, code: str) -> str:
         await session.close()
 
 
-async def _dies(scene: Scene, code: str, reason: str) -> str:
+async def _dies(
+    scene: Scene, code: str, reason: str, *, with_children: bool = True
+) -> str:
     """Run code whose interpreter has to be killed; without children it fails."""
     session = scene.small.session()
     try:
         result = await session.run(_PRELUDE + code, timeout=60)
         error = result.error
-        if scene.jail == "landlock":
+        if scene.jail == "landlock" and with_children:
             return HELD if error and "Permission" in error.name else repr(result)
         told = error.message if error else ""
         return HELD if reason in told and result.state_lost else repr(result)
@@ -134,4 +137,11 @@ async def files_of_a_program_that_cannot_be_looked_at(scene: Scene) -> str:
 
 @attack
 async def more_mappings_than_can_be_looked_through(scene: Scene) -> str:
-    return await _dies(scene, _CROWD, "hid what it uses")
+    code = f"{_PIECES.format(pages=64_000)}time.sleep(30)"
+    return await _dies(scene, code, "in too many pieces", with_children=False)
+
+
+@attack
+async def more_mappings_of_many_than_can_be_looked_through(scene: Scene) -> str:
+    code = f"{_PIECES.format(pages=16_000)}{_FORKS}time.sleep(30)"
+    return await _dies(scene, code, "in too many pieces")

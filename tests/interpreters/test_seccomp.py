@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import socket
+import time
 
 import pytest
 
@@ -145,6 +146,26 @@ def test_without_children_only_itself_is_signalled(machine: str) -> None:
         for pid in (0, 1, -1, OWN_PID + 1):
             assert alone.verdict(call, pid) == errno.EPERM
     assert Filter(machine, processes=True).verdict("kill", 1) == ALLOWED
+
+
+def test_nothing_is_told_of_other_processes(machine: str) -> None:
+    alone, bubble = (Filter(machine, processes=flag) for flag in (False, True))
+    for call in ("getpgid", "getsid", "sched_getscheduler", "sched_getaffinity"):
+        assert alone.verdict(call, 0) == alone.verdict(call, OWN_PID) == ALLOWED
+        assert alone.verdict(call, OWN_PID + 1) == errno.ENOSYS
+        assert bubble.verdict(call, OWN_PID + 1) == ALLOWED
+    for pid, told in ((0, ALLOWED), (OWN_PID, ALLOWED), (OWN_PID + 1, errno.EPERM)):
+        assert alone.verdict("getpriority", os.PRIO_PROCESS, pid) == told
+        for group in (os.PRIO_PGRP, os.PRIO_USER):
+            assert alone.verdict("getpriority", group, pid) == errno.EPERM
+    for filter in (alone, bubble):
+        for call in ("clock_gettime", "clock_nanosleep", "timer_create"):
+            for clock in (time.CLOCK_REALTIME, time.CLOCK_THREAD_CPUTIME_ID, 11):
+                assert filter.verdict(call, clock) == ALLOWED
+            for pid, told in ((0, ALLOWED), (1, errno.EINVAL), (OWN_PID, errno.EINVAL)):
+                for kind in range(8):  # whole process or thread, or a device
+                    clock = (~pid << 3 | kind) & 0xFFFFFFFF
+                    assert filter.verdict(call, clock) == told
 
 
 def test_metadata_stays_where_landlock_watches(machine: str) -> None:

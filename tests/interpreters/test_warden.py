@@ -21,12 +21,14 @@ from typing import Any
 
 import pytest
 
+from langchain_assistants.errors import InterpreterError
 from langchain_assistants.interpreters.base import Displayed
 from langchain_assistants.interpreters.local import (
     Limits,
     LocalInterpreter,
     channel,
     keeper,
+    processes,
     trees,
     warden,
     worker_process,
@@ -138,6 +140,31 @@ async def test_who_cannot_be_looked_at_is_killed(
         assert worker.excess == "secrecy"
 
 
+@pytest.mark.parametrize("jail", ["bubblewrap", "landlock"])
+async def test_who_keeps_the_warden_waiting_is_stopped_and_looked_at(
+    jail: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_HASTE_SECONDS", -1.0)
+    asked: list[bool] = []
+
+    def look(*held: Any, steady: bool, **how: Any) -> int:
+        asked.append(steady)
+        return nameless_files(*held, steady=steady, **how)
+
+    monkeypatch.setattr(warden, "nameless_files", look)
+    limits = Limits(folder_bytes=4_000_000)
+    async with LocalInterpreter(jail=jail, pool_size=0, limits=limits) as interpreter:
+        session = interpreter.session()
+        await session.run("kept = 1", timeout=60)
+        code = "file = open('x', 'wb')\nimport os\nos.unlink('x')\nprint(kept)"
+        assert (await session.run(code, timeout=60)).stdout == "1\n"
+        with pytest.raises(InterpreterError, match="written more"):
+            await session.run(
+                "file.write(bytes(8_000_000))\nwhile True: pass", timeout=60
+            )
+    assert asked[:2] == [True, False]
+
+
 async def test_nobody_waits_forever_for_a_process_that_cannot_die(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -166,13 +193,14 @@ def test_what_a_killed_process_was_starting_is_ended_by_the_next(
     old = tmp_path / "langchain-assistants-sessions-old"
     (old / "local_1").mkdir(parents=True)
     os.utime(old, (0, 0))
+    programs = [tmp_path / name for name in ("bwrap", "another")]
+    for program in programs:
+        program.symlink_to("/bin/sh")
     starting, other = (
         subprocess.Popen(
-            [name, "-c", "read line", str(old / "local_1")],
-            executable="/bin/sh",
-            stdin=subprocess.PIPE,
+            [program, "-c", "read line", str(old / "local_1")], stdin=subprocess.PIPE
         )
-        for name in ("bwrap", "another")
+        for program in programs
     )
     _, lock = keeper._new_base()
     assert starting.wait(60) == -signal.SIGKILL

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+from langchain_assistants.interpreters.local.trees import Unsteady
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -18,7 +21,10 @@ _DEAD = (b"Z", b"X")
 _EXITING = 0x4  # PF_EXITING of the kernel
 _DELETED = b" (deleted)"
 _ANONYMOUS = (b"/dev/zero", b"/SYSV")  # memory that is no file
-_MOST_MAPS = 8_000_000  # characters that the kernel tells of a session's memory
+# Characters that the kernel tells of memory: pandas and matplotlib make it 100,000. Of
+# a process with more, calls that lock its memory would take long.
+_MOST_MAPS, _MOST_MAPS_OF_ONE = 8_000_000, 1_000_000
+_HASTE_SECONDS = 0.2
 
 File = tuple[int, int]
 """A device and an inode."""
@@ -74,41 +80,46 @@ def memory(processes: Iterable[Process]) -> int:
 
 
 def nameless_files(
-    processes: Iterable[Process], *, besides: tuple[str, ...], largest: int
+    processes: Iterable[Process],
+    *,
+    besides: tuple[str, ...],
+    largest: int,
+    steady: bool = False,
 ) -> int:
     """Return the bytes of files that are held but have no name any more.
 
     Args:
         processes: Who may hold them: as open files, in memory, or as their program.
+            Threads of one share both: the filter of system calls sees to it.
         besides: Where they write nothing: a package's upgrade takes files away too.
         largest: What a file is taken for whose size cannot be seen.
+        steady: Whether they may not keep us waiting, by locks of their memory.
 
     Raises:
         Crowd: They hold too much to be looked through.
         PermissionError: One keeps secret what it holds.
+        Unsteady: They keep us waiting, and `steady` forbids it.
     """
     sizes: dict[File, int] = {}
     mapped: dict[File, str] = {}
     left = _MOST_MAPS
+    until = time.monotonic() + _HASTE_SECONDS if steady else None
     for process in processes:
-        folder = f"/proc/{process.pid}"
+        task = _living_task(process)
         maps = b""
-        # Each thread can have descriptors of its own; memory they share.
-        for task in _threads(folder) if process.tasks > 1 else [folder]:
-            try:
-                for path in _held_files(task):
-                    _add(sizes, path)
-                if not maps and (maps := _maps(task, left)):
-                    # The first thread may have ended: it shows nothing any more.
-                    folder = f"/proc/{os.path.basename(task)}"
-            except PermissionError:
-                if not _is_leaving(task):
-                    raise
+        try:
+            for path in _held_files(task):
+                _add(sizes, path)
+            maps = _maps(task, until)
+        except PermissionError:
+            if not _is_leaving(task):
+                raise
         left -= len(maps)
-        if left <= 0:
+        if left < 0:
             raise Crowd
-        mapped |= _mapped_files(folder, maps, besides)
+        mapped |= _mapped_files(task, maps, besides)
     for file in mapped.keys() - sizes.keys():
+        _hurry(until)
         try:
             _add(sizes, mapped[file])
         except PermissionError:  # the size is told to root alone
@@ -117,18 +128,19 @@ def nameless_files(
 
 
 @contextmanager
-def stopped(pid: int) -> Iterator[None]:
+def stopped(pid: int) -> Iterator[list[Process]]:
     """Let a process and all that descend from it do nothing for a moment."""
     held: set[int] = set()
     try:
         for _ in range(_GENERATIONS):
-            new = {process.pid for process in Processes().tree(pid)} - held
+            tree = Processes().tree(pid)
+            new = {process.pid for process in tree} - held
             if not new:
                 break
             for one in new:
                 _tell(one, signal.SIGSTOP)
             held |= new
-        yield
+        yield tree
     finally:
         for one in held:
             _tell(one, signal.SIGCONT)
@@ -139,13 +151,15 @@ def running(program: str, argument: str) -> list[int]:
     found = []
     for pid in _pids():
         try:
+            # Its arguments lie in its memory, which somebody else's could keep locked.
+            with open(f"/proc/{pid}/comm", "rb") as file:
+                if file.read().strip() != program.encode():
+                    continue
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                name, *arguments = file.read().split(b"\0")
+                _, *arguments = file.read().split(b"\0")
         except OSError:
             continue
-        if os.path.basename(name) == program.encode() and any(
-            argument.encode() in given for given in arguments
-        ):
+        if any(argument.encode() in given for given in arguments):
             found.append(pid)
     return found
 
@@ -196,6 +210,17 @@ def _fields(folder: str) -> list[bytes] | None:
         return None
 
 
+def _living_task(process: Process) -> str:
+    """Return where a process tells of itself: at its first thread that lives."""
+    folder = f"/proc/{process.pid}"
+    if process.tasks > 1 and (told := _fields(folder)) and told[0] in _DEAD:
+        for task in _threads(folder):
+            if (told := _fields(task)) and told[0] not in _DEAD:
+                # There are no /proc/PID/task/TID/map_files.
+                return f"/proc/{os.path.basename(task)}"
+    return folder
+
+
 def _threads(folder: str) -> list[str]:
     try:
         return [f"{folder}/task/{tid}" for tid in os.listdir(f"{folder}/task")]
@@ -227,15 +252,25 @@ def _held_files(task: str) -> Iterator[str]:
         yield from (f"{task}/fd/{name}" for name in os.listdir(f"{task}/fd"))
 
 
-def _maps(task: str, most: int) -> bytes:
-    with suppress(*_GONE), open(f"{task}/maps", "rb") as file:
-        return file.read(most)
-    return b""
+def _maps(task: str, until: float | None) -> bytes:
+    told: list[bytes] = []
+    left = _MOST_MAPS_OF_ONE
+    with suppress(*_GONE), open(f"{task}/maps", "rb", buffering=0) as file:
+        while piece := file.read(_PAGE):
+            told.append(piece)
+            left -= len(piece)
+            if left < 0:
+                raise Crowd
+            _hurry(until)
+    return b"".join(told)
 
 
-def _mapped_files(
-    folder: str, maps: bytes, besides: tuple[str, ...]
-) -> dict[File, str]:
+def _hurry(until: float | None) -> None:
+    if until is not None and time.monotonic() > until:
+        raise Unsteady
+
+
+def _mapped_files(task: str, maps: bytes, besides: tuple[str, ...]) -> dict[File, str]:
     """Return nameless files in memory, by where they can be asked for."""
     if _DELETED not in maps:
         return {}
@@ -250,7 +285,7 @@ def _mapped_files(
             major, minor = (int(part, 16) for part in device.split(b":"))
             start, end = (part.lstrip(b"0").decode() for part in addresses.split(b"-"))
             key = os.makedev(major, minor), int(inode)
-            found[key] = f"{folder}/map_files/{start}-{end}"
+            found[key] = f"{task}/map_files/{start}-{end}"
     return found
 
 

@@ -28,6 +28,7 @@ _EXCESSES = {
     "time": "did not stop in time",
     "memory": "used too much memory",
     "secrecy": "hid what it uses",
+    "mappings": "used memory in too many pieces",
     "tasks": "started too many processes or threads",
 }
 

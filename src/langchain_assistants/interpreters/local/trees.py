@@ -15,7 +15,7 @@ _TICK = 10_000_000  # nanoseconds that the clock of a file system may be late
 
 
 class Unsteady(Exception):
-    """Something was added, removed or renamed while a folder was walked."""
+    """What somebody does meanwhile keeps us from seeing it: he has to be stopped."""
 
 
 def walk(

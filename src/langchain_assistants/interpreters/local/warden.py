@@ -18,7 +18,6 @@ from langchain_assistants.interpreters.local.folder import (
     HOME,
     SHARED_MEMORY,
     TEMPORARY,
-    Usage,
 )
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.onlookers import eyes_of
@@ -38,8 +37,8 @@ from langchain_assistants.interpreters.local.worker_process import Excess, Worke
 T = TypeVar("T")
 
 _LOOK_SECONDS = 0.25
-# A session whose folder takes long to walk is looked at less often, and no other.
-_REST_PER_LOOK = 5
+# A session that takes long to look through is looked at less often, and no other.
+_REST_PER_LOOK, _MOST_REST = 5, 2.0
 # What many forks share is soon more than can be looked through in time.
 _MOST_SHARED = 16
 # Who is due soon is looked at now: one look at all processes then serves them all.
@@ -120,17 +119,31 @@ class Warden:
                     worker.excess = "time"
                 else:
                     processes = processes or Processes()
-                    worker.excess = self._excess(worker, processes)
+                    worker.excess = self._look_at(worker, processes)
             except OSError as error:
                 # What this process has not left it may have soon; else code is at work.
                 worker.excess = None if error.errno in _NONE_LEFT else "secrecy"
             if worker.excess is not None:
                 worker.kill()
             now = time.monotonic()
-            worker.look_at = now + max(_LOOK_SECONDS, _REST_PER_LOOK * (now - begun))
+            rest = min(_MOST_REST, _REST_PER_LOOK * (now - begun))
+            worker.look_at = now + max(_LOOK_SECONDS, rest)
 
-    def _excess(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
-        tree = processes.tree(worker.pid)
+    def _look_at(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
+        try:
+            return self._excess(worker, processes.tree(worker.pid), steady=True)
+        except Unsteady:
+            with stopped(worker.pid) as tree:
+                return self._excess(worker, tree, steady=False)
+
+    def _excess(
+        self, worker: WorkerProcess, tree: list[Process], *, steady: bool
+    ) -> Excess | None:
+        """Return which limit a session is beyond.
+
+        Raises:
+            Unsteady: It has to be stopped to be seen, and `steady` forbids it.
+        """
         limits = self._limits
         is_idle = worker.kill_at is None and not worker.is_fresh
         if is_idle and worker.idleness.broken(tree) > limits.seconds:
@@ -139,17 +152,22 @@ class Warden:
         if sum(process.tasks for process in tree) > limits.tasks + 8:
             return "tasks"
         try:
-            nameless = self._nameless(worker, tree)
-        except (PermissionError, Crowd):
+            nameless = self._nameless(worker, tree, steady=steady)
+        except Crowd:
+            return "mappings"
+        except PermissionError:
             return "secrecy"
         at_most = sum(process.memory for process in tree)
         if at_most > _MOST_SHARED * limits.memory_bytes:
             return "memory"
         # What forks share was counted for each of them: only then look closer.
-        if at_most > limits.memory_bytes and memory(tree) > limits.memory_bytes:
-            return "memory"
+        if at_most > limits.memory_bytes:
+            if steady:
+                raise Unsteady
+            if memory(tree) > limits.memory_bytes:
+                return "memory"
         try:
-            usage = self._usage(worker)
+            usage = worker.folder.usage(limits.folder_entries, steady=steady)
         except PermissionError:  # it is closing folders in front of us
             return "folder"
         size = usage.size + nameless
@@ -157,16 +175,22 @@ class Warden:
             return "folder"
         return None
 
-    def _nameless(self, worker: WorkerProcess, tree: list[Process]) -> int:
+    def _nameless(
+        self, worker: WorkerProcess, tree: list[Process], *, steady: bool
+    ) -> int:
         """Return the bytes of files without a name.
 
         Raises:
             PermissionError: A process made itself secret.
+            Unsteady: It has to be stopped to be seen, and `steady` forbids it.
         """
         if worker.is_fresh:
             return 0
         look = partial(
-            nameless_files, besides=_not_written(), largest=self._limits.file_bytes
+            nameless_files,
+            besides=_not_written(),
+            largest=self._limits.file_bytes,
+            steady=steady,
         )
         try:
             return look(tree)
@@ -176,14 +200,6 @@ class Warden:
         # Root without CAP_SYS_PTRACE: what is not the user's is bubblewrap, and ours.
         with eyes_of(user):
             return look([process for process in tree if user_of(process.pid) == user])
-
-    def _usage(self, worker: WorkerProcess) -> Usage:
-        most = self._limits.folder_entries
-        try:
-            return worker.folder.usage(most, steady=True)
-        except Unsteady:
-            with stopped(worker.pid):
-                return worker.folder.usage(most)
 
 
 @cache

@@ -22,6 +22,8 @@ _CLONE_THREAD, _CLONE_FILES, _CLONE_FS = 0x00010000, 0x400, 0x200
 _MAP_SHARED, _MAP_ANONYMOUS, _MAP_HUGE = 0x01, 0x20, 0x40000
 _CLOSE_ON_EXEC_RANGE = 4
 _UNIX, _STREAM = 1, 1
+# Of processors' time: others name a process by its number, or a device.
+_FIRST_OWN_CLOCK, _NO_CLOCK = 0xFFFFFFF8, 0x80000000
 _TRUNCATE, _WRITING, _ACCESS = os.O_TRUNC, os.O_WRONLY | os.O_RDWR, os.O_ACCMODE
 
 # Duplicates, flags and questions; owners and signals of a descriptor are left out: they
@@ -34,6 +36,15 @@ _LOCKING = (6, 7, 37, 38)
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451, 0x40049409)
 # Names of threads and of memory, and questions; above all not the death signal.
 _PRCTL = (3, 15, 16, 21, 23, 39, 0x53564D41)
+
+_ABOUT_A_PROCESS = (
+    "getpgid",
+    "getsid",
+    "sched_getaffinity",
+    "sched_getparam",
+    "sched_getscheduler",
+)
+_WITH_A_CLOCK = ("clock_getres", "clock_gettime", "clock_nanosleep", "timer_create")
 
 Instruction = tuple[int, int, int, int]
 
@@ -84,7 +95,19 @@ def program(machine: str, *, processes: bool, own_pid: int) -> list[Instruction]
 
 def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
     own_only = [*_one_of(0, [own_pid]), _refuse(errno.EPERM)]
+    # With another error glibc's threads could not ask about themselves.
+    about_itself = [*_one_of(0, [0, own_pid]), _refuse(errno.ENOSYS)]
+    asking = [_allow()] if processes else about_itself
     return {
+        **dict.fromkeys(_ABOUT_A_PROCESS, asking),
+        **dict.fromkeys(_WITH_A_CLOCK, _timing()),
+        "getpriority": [
+            *_argument(0),
+            (_EQUAL, 1, 0, os.PRIO_PROCESS),
+            _refuse(errno.EPERM),
+            *([_allow()] if processes else _one_of(1, [0, own_pid])),
+            _refuse(errno.EPERM),
+        ],
         "clone": _cloning(processes=processes),
         "kill": [_allow()] if processes else own_only,
         "tgkill": [_allow()] if processes else own_only,
@@ -122,6 +145,18 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         # It can give a thread descriptors of its own, as `clone` could.
         "close_range": [*_one_of(2, [0, _CLOSE_ON_EXEC_RANGE]), _refuse(errno.EINVAL)],
     }
+
+
+def _timing() -> list[Instruction]:
+    """Allow clocks of the machine, and those of the process and thread that asks."""
+    return [
+        *_argument(0),
+        (_AT_LEAST, 0, 1, _FIRST_OWN_CLOCK),
+        _allow(),
+        (_AT_LEAST, 0, 1, _NO_CLOCK),
+        _refuse(errno.EINVAL),
+        _allow(),
+    ]
 
 
 def _cloning(*, processes: bool) -> list[Instruction]:

@@ -14,39 +14,31 @@ AUDIT_ARCHITECTURES: Mapping[str, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00
 
 COMMON = """
 read 0 63, write 1 64, close 3 57, stat 4 -, fstat 5 80, lstat 6 -, poll 7 -,
-lseek 8 62, mprotect 10 226, munmap 11 215, brk 12 214,
-rt_sigaction 13 134, rt_sigprocmask 14 135, rt_sigreturn 15 139, pread64 17 67,
-pwrite64 18 68, readv 19 65, writev 20 66, access 21 -, pipe 22 -, select 23 -,
-sched_yield 24 124, mremap 25 216, msync 26 227, mincore 27 232, madvise 28 233,
-dup 32 23, dup2 33 -, pause 34 -, nanosleep 35 101, getitimer 36 102, alarm 37 -,
-setitimer 38 103, getpid 39 172, sendto 44 206, recvfrom 45 207,
-shutdown 48 210, getsockname 51 204, getpeername 52 205, getsockopt 55 209, exit 60 93,
-uname 63 160, fsync 74 82, fdatasync 75 83, ftruncate 77 46, getdents 78 -,
-getcwd 79 17, chdir 80 49, fchdir 81 50, rename 82 -, mkdir 83 -, rmdir 84 -,
-creat 85 -, link 86 -, unlink 87 -, symlink 88 -, readlink 89 -, umask 95 166,
-gettimeofday 96 169, getrlimit 97 163, getrusage 98 165, sysinfo 99 179,
+lseek 8 62, mprotect 10 226, munmap 11 215, brk 12 214, rt_sigaction 13 134,
+rt_sigprocmask 14 135, rt_sigreturn 15 139, pread64 17 67, pwrite64 18 68, readv 19 65,
+writev 20 66, access 21 -, pipe 22 -, select 23 -, sched_yield 24 124, mremap 25 216,
+msync 26 227, mincore 27 232, madvise 28 233, dup 32 23, dup2 33 -, pause 34 -,
+nanosleep 35 101, getitimer 36 102, alarm 37 -, setitimer 38 103, getpid 39 172,
+sendto 44 206, recvfrom 45 207, shutdown 48 210, getsockname 51 204, getpeername 52 205,
+getsockopt 55 209, exit 60 93, uname 63 160, fsync 74 82, fdatasync 75 83,
+ftruncate 77 46, getdents 78 -, getcwd 79 17, chdir 80 49, fchdir 81 50, rename 82 -,
+mkdir 83 -, rmdir 84 -, creat 85 -, link 86 -, unlink 87 -, symlink 88 -, readlink 89 -,
+umask 95 166, gettimeofday 96 169, getrlimit 97 163, getrusage 98 165, sysinfo 99 179,
 times 100 153, getuid 102 174, getgid 104 176, geteuid 107 175, getegid 108 177,
-getppid 110 173, getpgrp 111 -, getgroups 115 158, getresuid 118 148,
-getresgid 120 150, getpgid 121 155, getsid 124 156, rt_sigpending 127 136,
-rt_sigtimedwait 128 137, rt_sigsuspend 130 133, sigaltstack 131 132, statfs 137 43,
-fstatfs 138 44, getpriority 140 141, sched_getparam 143 121,
-sched_getscheduler 145 120, sched_get_priority_max 146 125,
+getppid 110 173, getpgrp 111 -, getgroups 115 158, getresuid 118 148, getresgid 120 150,
+rt_sigpending 127 136, rt_sigtimedwait 128 137, rt_sigsuspend 130 133,
+sigaltstack 131 132, statfs 137 43, fstatfs 138 44, sched_get_priority_max 146 125,
 sched_get_priority_min 147 126, mlock 149 228, munlock 150 229, arch_prctl 158 -,
-gettid 186 178, readahead 187 213, time 201 -, futex 202 98,
-sched_getaffinity 204 123, getdents64 217 61,
+gettid 186 178, readahead 187 213, time 201 -, futex 202 98, getdents64 217 61,
 set_tid_address 218 96, restart_syscall 219 128, fadvise64 221 223,
-timer_create 222 107, timer_settime 223 110, timer_gettime 224 108,
-timer_getoverrun 225 109, timer_delete 226 111, clock_gettime 228 113,
-clock_getres 229 114, clock_nanosleep 230 115, exit_group 231 94,
-mkdirat 258 34, newfstatat 262 79, unlinkat 263 35, renameat 264 38,
-renameat2 316 276, linkat 265 37, symlinkat 266 36, readlinkat 267 78,
-faccessat 269 48, faccessat2 439 439, pselect6 270 72, ppoll 271 73,
-set_robust_list 273 99,
-timerfd_create 283 85, eventfd 284 -, timerfd_settime 286 86,
-timerfd_gettime 287 87, eventfd2 290 19, dup3 292 24,
-pipe2 293 59, preadv 295 69, pwritev 296 70, getcpu 309 168, getrandom 318 278,
-membarrier 324 283, mlock2 325 284, copy_file_range 326 285, preadv2 327 286,
-pwritev2 328 287, statx 332 291, rseq 334 293
+timer_settime 223 110, timer_gettime 224 108, timer_getoverrun 225 109,
+timer_delete 226 111, exit_group 231 94, mkdirat 258 34, newfstatat 262 79,
+unlinkat 263 35, renameat 264 38, renameat2 316 276, linkat 265 37, symlinkat 266 36,
+readlinkat 267 78, faccessat 269 48, faccessat2 439 439, pselect6 270 72, ppoll 271 73,
+set_robust_list 273 99, timerfd_create 283 85, eventfd 284 -, timerfd_settime 286 86,
+timerfd_gettime 287 87, eventfd2 290 19, dup3 292 24, pipe2 293 59, preadv 295 69,
+pwritev 296 70, getcpu 309 168, getrandom 318 278, membarrier 324 283, mlock2 325 284,
+copy_file_range 326 285, preadv2 327 286, pwritev2 328 287, statx 332 291, rseq 334 293
 """
 """Harmless with any argument, given what the jail shows.
 
@@ -59,7 +51,10 @@ names (socket, connect, bind), and locks of files that can only be read (flock).
 CHECKED = """
 open 2 -, mmap 9 222, ioctl 16 29, socket 41 198, socketpair 53 199, clone 56 220,
 kill 62 129, fcntl 72 25, prctl 157 167, tgkill 234 131, openat 257 56,
-fallocate 285 47, prlimit64 302 261, close_range 436 436
+fallocate 285 47, prlimit64 302 261, close_range 436 436, getpgid 121 155,
+getsid 124 156, getpriority 140 141, sched_getparam 143 121, sched_getscheduler 145 120,
+sched_getaffinity 204 123, timer_create 222 107, clock_gettime 228 113,
+clock_getres 229 114, clock_nanosleep 230 115
 """
 """Harmless with some arguments: see `seccomp`."""
 
