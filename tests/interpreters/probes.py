@@ -7,7 +7,7 @@ host's side of it is in H: see `hostile`.
 from __future__ import annotations
 
 PRELUDE = """
-import ctypes, errno, os, resource, signal, socket, sys
+import ctypes, errno, os, resource, signal, socket, sys, threading
 libc = ctypes.CDLL(None, use_errno=True)
 done = []
 
@@ -222,9 +222,7 @@ attempt("read zeros", lambda: share(MAP_PRIVATE, os.open("/dev/zero", os.O_RDONL
 CLOCK_MONOTONIC, SIGEV_NONE = 1, 1
 if os.uname().machine == "x86_64":
     event = (ctypes.c_int * 16)(0, 0, 0, SIGEV_NONE)
-    attempt("timers", lambda: [
-        call(222, CLOCK_MONOTONIC, event, (ctypes.c_int * 1)()) for _ in range(2_000)
-    ])
+    attempt("a timer", call, 222, CLOCK_MONOTONIC, event, (ctypes.c_int * 1)())
 a, b = socket.socketpair()
 for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
     attempt(f"buffer {option}", a.setsockopt, socket.SOL_SOCKET, option, 1 << 24)
@@ -248,6 +246,13 @@ if platform.machine() == "x86_64":
             done.append(f"a thread with files of its own {shared} {error}")
 if os.fstat(own.fileno()).st_blocks > 8:
     done.append("allocated")
+""",
+    "nobody_goes_on_whom_the_host_has_stopped": """
+attempt("itself", os.kill, os.getpid(), signal.SIGCONT)
+attempt("a thread", signal.pthread_kill, threading.get_ident(), signal.SIGCONT)
+if H["jail"] == "bubblewrap":
+    attempt("all", os.kill, -1, signal.SIGCONT)
+    attempt("a group", os.killpg, os.getpgrp(), signal.SIGCONT)
 """,
     "files_are_opened_to_read_or_write_only": """
 for path in (H["secret"], os.__file__, "own", "/dev/ptmx", "/dev/null"):

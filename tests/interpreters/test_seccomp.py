@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import socket
 import time
 
@@ -148,6 +149,16 @@ def test_without_children_only_itself_is_signalled(machine: str) -> None:
     assert Filter(machine, processes=True).verdict("kill", 1) == ALLOWED
 
 
+def test_nobody_goes_on_whom_the_host_has_stopped(machine: str) -> None:
+    bubble, alone = (Filter(machine, processes=flag) for flag in (True, False))
+    for number, told in ((signal.SIGCONT, errno.EPERM), (signal.SIGTERM, ALLOWED)):
+        for filter in (bubble, alone):
+            assert filter.verdict("kill", OWN_PID, number) == told
+            assert filter.verdict("tgkill", OWN_PID, OWN_PID + 1, number) == told
+        assert bubble.verdict("tkill", OWN_PID, number) == told
+    assert "timer_create" not in bubble.names
+
+
 def test_nothing_is_told_of_other_processes(machine: str) -> None:
     alone, bubble = (Filter(machine, processes=flag) for flag in (False, True))
     for call in ("getpgid", "getsid", "sched_getscheduler", "sched_getaffinity"):
@@ -159,7 +170,7 @@ def test_nothing_is_told_of_other_processes(machine: str) -> None:
         for group in (os.PRIO_PGRP, os.PRIO_USER):
             assert alone.verdict("getpriority", group, pid) == errno.EPERM
     for filter in (alone, bubble):
-        for call in ("clock_gettime", "clock_nanosleep", "timer_create"):
+        for call in ("clock_gettime", "clock_nanosleep", "clock_getres"):
             for clock in (time.CLOCK_REALTIME, time.CLOCK_THREAD_CPUTIME_ID, 11):
                 assert filter.verdict(call, clock) == ALLOWED
             for pid, told in ((0, ALLOWED), (1, errno.EINVAL), (OWN_PID, errno.EINVAL)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 import struct
 from collections.abc import Iterable
 
@@ -44,7 +45,7 @@ _ABOUT_A_PROCESS = (
     "sched_getparam",
     "sched_getscheduler",
 )
-_WITH_A_CLOCK = ("clock_getres", "clock_gettime", "clock_nanosleep", "timer_create")
+_WITH_A_CLOCK = ("clock_getres", "clock_gettime", "clock_nanosleep")
 
 Instruction = tuple[int, int, int, int]
 
@@ -95,6 +96,7 @@ def program(machine: str, *, processes: bool, own_pid: int) -> list[Instruction]
 
 def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
     own_only = [*_one_of(0, [own_pid]), _refuse(errno.EPERM)]
+    signalling = [_allow()] if processes else own_only
     # With another error glibc's threads could not ask about themselves.
     about_itself = [*_one_of(0, [0, own_pid]), _refuse(errno.ENOSYS)]
     asking = [_allow()] if processes else about_itself
@@ -109,8 +111,10 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
             _refuse(errno.EPERM),
         ],
         "clone": _cloning(processes=processes),
-        "kill": [_allow()] if processes else own_only,
-        "tgkill": [_allow()] if processes else own_only,
+        # Whom the host has stopped must not go on before the host says so.
+        "kill": [*_no_going_on(1), *signalling],
+        "tgkill": [*_no_going_on(2), *signalling],
+        "tkill": [*_no_going_on(1), _allow() if processes else _refuse(errno.ENOSYS)],
         "prlimit64": [*_one_of(0, [0]), _refuse(errno.EPERM)],
         "prctl": [*_one_of(0, _PRCTL), _refuse(errno.EPERM)],
         "fcntl": [
@@ -145,6 +149,14 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         # It can give a thread descriptors of its own, as `clone` could.
         "close_range": [*_one_of(2, [0, _CLOSE_ON_EXEC_RANGE]), _refuse(errno.EINVAL)],
     }
+
+
+def _no_going_on(signal_index: int) -> list[Instruction]:
+    return [
+        *_argument(signal_index),
+        (_EQUAL, 0, 1, signal.SIGCONT),
+        _refuse(errno.EPERM),
+    ]
 
 
 def _timing() -> list[Instruction]:

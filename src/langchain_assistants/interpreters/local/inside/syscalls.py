@@ -30,14 +30,13 @@ rt_sigpending 127 136, rt_sigtimedwait 128 137, rt_sigsuspend 130 133,
 sigaltstack 131 132, statfs 137 43, fstatfs 138 44, sched_get_priority_max 146 125,
 sched_get_priority_min 147 126, mlock 149 228, munlock 150 229, arch_prctl 158 -,
 gettid 186 178, readahead 187 213, time 201 -, futex 202 98, getdents64 217 61,
-set_tid_address 218 96, restart_syscall 219 128, fadvise64 221 223,
-timer_settime 223 110, timer_gettime 224 108, timer_getoverrun 225 109,
-timer_delete 226 111, exit_group 231 94, mkdirat 258 34, newfstatat 262 79,
-unlinkat 263 35, renameat 264 38, renameat2 316 276, linkat 265 37, symlinkat 266 36,
-readlinkat 267 78, faccessat 269 48, faccessat2 439 439, pselect6 270 72, ppoll 271 73,
-set_robust_list 273 99, timerfd_create 283 85, eventfd 284 -, timerfd_settime 286 86,
-timerfd_gettime 287 87, eventfd2 290 19, dup3 292 24, pipe2 293 59, preadv 295 69,
-pwritev 296 70, getcpu 309 168, getrandom 318 278, membarrier 324 283, mlock2 325 284,
+set_tid_address 218 96, restart_syscall 219 128, fadvise64 221 223, exit_group 231 94,
+mkdirat 258 34, newfstatat 262 79, unlinkat 263 35, renameat 264 38, renameat2 316 276,
+linkat 265 37, symlinkat 266 36, readlinkat 267 78, faccessat 269 48,
+faccessat2 439 439, pselect6 270 72, ppoll 271 73, set_robust_list 273 99,
+timerfd_create 283 85, eventfd 284 -, timerfd_settime 286 86, timerfd_gettime 287 87,
+eventfd2 290 19, dup3 292 24, pipe2 293 59, preadv 295 69, pwritev 296 70,
+getcpu 309 168, getrandom 318 278, membarrier 324 283, mlock2 325 284,
 copy_file_range 326 285, preadv2 327 286, pwritev2 328 287, statx 332 291, rseq 334 293
 """
 """Harmless with any argument, given what the jail shows.
@@ -45,22 +44,23 @@ copy_file_range 326 285, preadv2 327 286, pwritev2 328 287, statx 332 291, rseq 
 Not among them: what would make memory or files that belong to no process that is
 watched (memfd_create, descriptors in sendmsg, larger buffers by setsockopt, pages of
 files that sendfile puts into pipes), what uses up a quota of the host's user (epoll),
-names (socket, connect, bind), and locks of files that can only be read (flock).
+names (socket, connect, bind), locks of files that can only be read (flock), and what
+would let a stopped process go on (timer_create, whose signal can be SIGCONT).
 """
 
 CHECKED = """
 open 2 -, mmap 9 222, ioctl 16 29, socket 41 198, socketpair 53 199, clone 56 220,
 kill 62 129, fcntl 72 25, prctl 157 167, tgkill 234 131, openat 257 56,
-fallocate 285 47, prlimit64 302 261, close_range 436 436, getpgid 121 155,
-getsid 124 156, getpriority 140 141, sched_getparam 143 121, sched_getscheduler 145 120,
-sched_getaffinity 204 123, timer_create 222 107, clock_gettime 228 113,
+fallocate 285 47, prlimit64 302 261, close_range 436 436, tkill 200 130,
+getpgid 121 155, getsid 124 156, getpriority 140 141, sched_getparam 143 121,
+sched_getscheduler 145 120, sched_getaffinity 204 123, clock_gettime 228 113,
 clock_getres 229 114, clock_nanosleep 230 115
 """
 """Harmless with some arguments: see `seccomp`."""
 
 PROCESSES = """
 fork 57 -, vfork 58 -, execve 59 221, execveat 322 281, wait4 61 260, waitid 247 95,
-setpgid 109 154, setsid 112 157, tkill 200 130, truncate 76 45
+setpgid 109 154, setsid 112 157, truncate 76 45
 """
 """Harmless where a session sees its own processes and mounts only."""
 
