@@ -26,6 +26,19 @@ def upload(engine: AssistantsEngine, content: bytes, name: str = "a.txt") -> str
     return engine.files.create(file=(name, content), purpose="assistants").id
 
 
+def uploads(engine: AssistantsEngine, count: int = 1) -> list[str]:
+    """Upload some files, of no type that can be searched; return their ids."""
+    return [
+        engine.files.create(file=b"text", purpose="assistants").id for _ in range(count)
+    ]
+
+
+def static(size: Any, overlap: Any) -> dict[str, Any]:
+    """A field that says how files are cut, also into what is no size."""
+    sizes = {"max_chunk_size_tokens": size, "chunk_overlap_tokens": overlap}
+    return {"chunking_strategy": {"type": "static", "static": sizes}}
+
+
 def ended(engine: AssistantsEngine, store_id: str) -> dict[str, VectorStoreFile]:
     """Wait for a store's files; return them by id."""
     engine.vector_stores.wait(store_id, timeout=SOON)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Clock, EngineFactory
+from tests.ingesting import static, uploads
 from tests.stored import everything, path_of
 from tests.unit.engine.conftest import Do
 
@@ -17,17 +18,10 @@ from langchain_assistants import AssistantsEngine
 from langchain_assistants.engine.expiry import sweep_expired
 from langchain_assistants.engine.vector_stores import VectorStores
 from langchain_assistants.errors import InvalidRequestError, NotFoundError
-from langchain_assistants.types import VectorStoreFile
 
 DAY = 86_400
 NO_FILES = {"in_progress": 0, "completed": 0, "failed": 0, "cancelled": 0, "total": 0}
 A_WEEK = {"anchor": "last_active_at", "days": 7}
-
-
-def upload(engine: AssistantsEngine, count: int = 1) -> list[str]:
-    return [
-        engine.files.create(file=b"text", purpose="assistants").id for _ in range(count)
-    ]
 
 
 def changed(engine: AssistantsEngine, **columns: Any) -> None:
@@ -45,7 +39,7 @@ def test_a_vector_store_is_stored_and_shown_as_the_original_does(
         engine.vector_stores.create,
         name="Manuals",
         description="What customers read.",
-        file_ids=upload(engine),
+        file_ids=uploads(engine),
         chunking_strategy={"type": "auto"},
         expires_after=A_WEEK,
         metadata={"team": "support"},
@@ -106,11 +100,6 @@ def test_an_empty_vector_store_needs_nothing(
         "last_active_at": int(clock()),
         "metadata": {},
     }
-
-
-def static(size: Any, overlap: Any) -> dict[str, Any]:
-    sizes = {"max_chunk_size_tokens": size, "chunk_overlap_tokens": overlap}
-    return {"chunking_strategy": {"type": "static", "static": sizes}}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +174,7 @@ def test_a_store_of_a_file_that_is_not_there_is_not_made(
     with pytest.raises(NotFoundError, match="No such File object: file-none"):
         do(
             engine.vector_stores.create,
-            file_ids=[*upload(engine), "file-none", "file-no"],
+            file_ids=[*uploads(engine), "file-none", "file-no"],
         )
     stored = everything(engine)
     assert stored["vector_stores"] == stored["vector_store_files"] == []
@@ -252,7 +241,7 @@ def test_stores_are_listed_newest_first_with_their_counts(
     engine_factory: EngineFactory,
 ) -> None:
     engine = engine_factory()
-    stores, files = engine.vector_stores, upload(engine, 2)
+    stores, files = engine.vector_stores, uploads(engine, 2)
     ids = [stores.create(file_ids=files[:n]).id for n in (0, 2, 1)]
     for store_id in ids:
         stores.wait(store_id)
@@ -275,7 +264,7 @@ def test_a_deleted_store_is_gone_and_its_files_stay(
     do: Do, engine_factory: EngineFactory
 ) -> None:
     engine = engine_factory()
-    [file_id] = upload(engine)
+    [file_id] = uploads(engine)
     made = engine.vector_stores.create()
     engine.vector_stores.file_batches.create(made.id, file_ids=[file_id])
     assert do(engine.vector_stores.delete, made.id).to_dict() == {
@@ -297,124 +286,6 @@ def test_a_deleted_store_is_gone_and_its_files_stay(
     assert (error.value.code, error.value.param) == (None, None)
 
 
-QUERY = {"query": "How do I reset it?"}
-EQ = {"type": "eq", "key": "k", "value": "v"}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        {"query": ["a", "b"]},
-        {"query": ""},
-        dict.fromkeys(
-            ("filters", "max_num_results", "ranking_options", "rewrite_query")
-        ),
-        {
-            "filters": {
-                "type": "and",
-                "filters": [
-                    EQ,
-                    {"type": "or", "filters": [{**EQ, "type": "gte", "value": 1.5}]},
-                    {"type": "nin", "key": "k", "value": ["v", 7]},
-                ],
-            },
-            "max_num_results": 50,
-            "ranking_options": {
-                "ranker": "default-2024-11-15",
-                "score_threshold": 0.5,
-            },
-            "rewrite_query": True,
-        },
-    ],
-)
-def test_a_search_finds_nothing_while_nothing_is_indexed(
-    do: Do, engine_factory: EngineFactory, fields: dict[str, Any]
-) -> None:
-    engine = engine_factory()
-    made = engine.vector_stores.create(file_ids=upload(engine))
-    fields = QUERY | fields
-    query = "reset" if fields.get("rewrite_query") else fields["query"]
-    assert do(engine.vector_stores.search, made.id, **fields).to_dict() == {
-        "object": "vector_store.search_results.page",
-        "search_query": [query] if isinstance(query, str) else query,
-        "data": [],
-        "has_more": False,
-        "next_page": None,
-    }
-
-
-def nested(depth: int) -> dict[str, Any]:
-    found: dict[str, Any] = EQ
-    for _ in range(depth - 1):
-        found = {"type": "and", "filters": [found]}
-    return found
-
-
-@pytest.mark.parametrize(
-    ("fields", "code", "param"),
-    [
-        ({"query": None}, "invalid_type", "query"),
-        ({"query": 7}, "invalid_type", "query"),
-        ({"query": []}, "empty_array", "query"),
-        ({"query": ["a", 7]}, "invalid_type", "query[1]"),
-        ({"query": "\0"}, "invalid_value", "query"),
-        ({"max_num_results": 0}, "integer_below_min_value", "max_num_results"),
-        ({"max_num_results": 51}, "integer_above_max_value", "max_num_results"),
-        ({"rewrite_query": "yes"}, "invalid_type", "rewrite_query"),
-        (
-            {"ranking_options": {"ranker": "best"}},
-            "invalid_value",
-            "ranking_options.ranker",
-        ),
-        (
-            {"ranking_options": {"score_threshold": 1.5}},
-            "decimal_above_max_value",
-            "ranking_options.score_threshold",
-        ),
-        ({"filters": []}, "invalid_type", "filters"),
-        ({"filters": {**EQ, "type": "like"}}, "invalid_value", "filters.type"),
-        ({"filters": {"type": "eq"}}, "missing_required_parameter", "filters.key"),
-        ({"filters": {**EQ, "value": None}}, "invalid_type", "filters.value"),
-        ({"filters": {**EQ, "value": ["v"]}}, "invalid_type", "filters.value"),
-        ({"filters": {**EQ, "type": "in"}}, "invalid_type", "filters.value"),
-        (
-            {"filters": {"type": "and", "filters": []}},
-            "empty_array",
-            "filters.filters",
-        ),
-        (
-            {"filters": {"type": "or", "filters": [{**EQ, "extra": 1}]}},
-            "unknown_parameter",
-            "filters.filters[0].extra",
-        ),
-        ({"filters": nested(9)}, "invalid_value", "filters"),
-        (
-            {"filters": {"type": "or", "filters": [EQ] * 65}},
-            "invalid_value",
-            "filters",
-        ),
-    ],
-)
-def test_a_search_that_breaks_a_rule_says_which(
-    engine_factory: EngineFactory, fields: dict[str, Any], code: str, param: str
-) -> None:
-    engine = engine_factory()
-    made = engine.vector_stores.create()
-    with pytest.raises(InvalidRequestError) as error:
-        engine.vector_stores.search(made.id, **QUERY | fields)
-    assert (error.value.code, error.value.param) == (code, param)
-
-
-def test_filters_may_be_as_deep_and_as_many_as_allowed(
-    engine_factory: EngineFactory,
-) -> None:
-    engine = engine_factory()
-    made = engine.vector_stores.create()
-    for filters in (nested(8), {"type": "or", "filters": [EQ] * 64}):
-        assert not engine.vector_stores.search(made.id, **QUERY, filters=filters).data
-
-
 def test_a_use_keeps_a_store_alive_and_is_written_down_once_a_minute(
     engine_factory: EngineFactory, clock: Clock
 ) -> None:
@@ -431,7 +302,7 @@ def test_a_use_keeps_a_store_alive_and_is_written_down_once_a_minute(
 
 def use_all(engine: AssistantsEngine, store_id: str) -> list[Callable[[], Any]]:
     """Return the uses of a store that it must not have outlived."""
-    stores, [file_id] = engine.vector_stores, upload(engine)
+    stores, [file_id] = engine.vector_stores, uploads(engine)
     return [
         lambda: stores.search(store_id, query="x"),
         lambda: stores.files.create(store_id, file_id=file_id),
@@ -445,7 +316,7 @@ def test_a_store_that_nobody_uses_expires_for_good(
     engine = engine_factory(clock=clock)
     engine._heartbeat.stop()
     stores = engine.vector_stores
-    made = stores.create(expires_after=A_WEEK, file_ids=upload(engine))
+    made = stores.create(expires_after=A_WEEK, file_ids=uploads(engine))
     stores.wait(made.id)
     clock.advance(7 * DAY - 1)
     assert stores.retrieve(made.id).status == "completed"
@@ -481,7 +352,7 @@ def test_the_status_and_the_counts_are_those_of_the_files(
     engine_factory: EngineFactory,
 ) -> None:
     engine = engine_factory()
-    made = engine.vector_stores.create(file_ids=upload(engine, 2))
+    made = engine.vector_stores.create(file_ids=uploads(engine, 2))
     engine.vector_stores.wait(made.id)
     changed(engine, status="in_progress", usage_bytes=3, lease_until=1e12)
     found = engine.vector_stores.retrieve(made.id)
@@ -493,7 +364,7 @@ def test_one_tenant_never_sees_the_stores_of_another(
     engine_factory: EngineFactory,
 ) -> None:
     engine = engine_factory()
-    [file_id] = upload(engine)
+    [file_id] = uploads(engine)
     made = engine.vector_stores.create(file_ids=[file_id])
     batch = engine.vector_stores.file_batches.create(made.id, file_ids=[file_id])
     engine.vector_stores.wait(made.id)
@@ -550,97 +421,3 @@ def test_what_is_no_id_of_a_store_is_refused(
         with pytest.raises(InvalidRequestError) as error:
             use()
         assert error.value.param == "vector_store_id"
-
-
-def test_a_thread_makes_its_vector_store(
-    do: Do, engine_factory: EngineFactory, clock: Clock
-) -> None:
-    engine = engine_factory(clock=clock)
-    files = upload(engine, 2)
-    new = {
-        "file_ids": files,
-        "metadata": {"of": "thread"},
-        **static(200, 100),
-    }
-    made = do(
-        engine.threads.create,
-        tool_resources={"file_search": {"vector_stores": [new]}},
-    )
-    assert made.tool_resources
-    [store_id] = made.tool_resources.file_search.vector_store_ids
-    assert do(engine.threads.retrieve, made.id).to_dict()["tool_resources"] == {
-        "file_search": {"vector_store_ids": [store_id]}
-    }
-    store = engine.vector_stores.wait(store_id)
-    assert store.metadata == {"of": "thread"}
-    assert store.file_counts.total == 2
-    assert store.expires_at == int(clock()) + 7 * DAY
-    listed: list[VectorStoreFile] = list(
-        engine.vector_stores.files.list(store_id, order="asc")
-    )
-    assert [file.id for file in listed] == files
-    assert listed[0].to_dict()["chunking_strategy"] == new["chunking_strategy"]
-    engine.threads.delete(made.id)
-    assert engine.vector_stores.retrieve(store_id) == store
-
-
-def test_an_assistant_makes_its_vector_store_which_does_not_expire(
-    do: Do, engine_factory: EngineFactory
-) -> None:
-    engine = engine_factory()
-    resources: dict[str, Any] = {
-        "file_search": {"vector_stores": [{}], "vector_store_ids": None},
-        "code_interpreter": None,
-    }
-    made = do(engine.assistants.create, model="m", tool_resources=resources)
-    [store_id] = made.tool_resources.file_search.vector_store_ids
-    assert made.to_dict()["tool_resources"] == {
-        "file_search": {"vector_store_ids": [store_id]}
-    }
-    assert engine.vector_stores.retrieve(store_id).expires_after is None
-    first = do(engine.assistants.get_or_create, model="n", tool_resources=resources)
-    assert do(engine.assistants.get_or_create, model="n", tool_resources=resources) == (
-        first
-    )
-    assert len(list(engine.vector_stores.list())) == 2
-
-
-def test_an_owner_of_a_store_of_a_missing_file_is_not_made(
-    do: Do, engine_factory: EngineFactory
-) -> None:
-    engine = engine_factory()
-    resources = {"file_search": {"vector_stores": [{"file_ids": ["file-none"]}]}}
-    before = everything(engine)
-    for create in (
-        lambda: do(engine.threads.create, tool_resources=resources),
-        lambda: do(engine.assistants.create, model="m", tool_resources=resources),
-    ):
-        with pytest.raises(NotFoundError, match="No such File object: file-none"):
-            create()
-    assert everything(engine) == before
-
-
-def test_a_thread_with_a_key_makes_its_store_once(
-    engine_factory: EngineFactory,
-) -> None:
-    engine = engine_factory()
-    fields: dict[str, Any] = {
-        "key": "k",
-        "tool_resources": {"file_search": {"vector_stores": [{}]}},
-    }
-    first = engine.threads.get_or_create(**fields)
-    assert engine.threads.get_or_create(**fields) == first
-    assert len(list(engine.vector_stores.list())) == 1
-
-
-def test_nulls_in_tool_resources_are_absent(engine_factory: EngineFactory) -> None:
-    engine = engine_factory()
-    resources: dict[str, Any] = {
-        "code_interpreter": {"file_ids": None},
-        "file_search": None,
-    }
-    made = engine.threads.create(tool_resources=resources)
-    shown = {"code_interpreter": {"file_ids": []}}
-    assert made.to_dict()["tool_resources"] == shown
-    updated = engine.threads.update(made.id, tool_resources=resources)
-    assert updated.to_dict()["tool_resources"] == shown
