@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
+from pathlib import Path
 
 from tests.interpreters.havoc import ATTACKS, attack
 from tests.interpreters.scene import HELD, Scene, loses
@@ -56,6 +59,49 @@ for _ in range(4):
     if os.fork() == 0:
         threading.Thread(target=hold, daemon=True).start()
         libc.syscall({exit}, 0)
+time.sleep(30)
+"""
+_FOLDERS = """
+def fill():
+    os.mkdir("d")
+    for n in range(900):
+        open(f"d/{n:0250}", "w").close()
+    folder = os.open("d", os.O_RDONLY)
+    shutil.rmtree("d")
+    return folder
+folders = [fill() for _ in range(60)]
+time.sleep(30)
+"""
+_FILES = """
+def write():
+    for n in range(12):
+        with open(f"f{n}", "wb") as file:
+            file.write(bytes(900_000))
+"""
+_BETWEEN_LOOKS = """
+os.mkdir("folder")
+def looked_at():
+    return os.stat("folder").st_atime_ns
+while True:
+    open("folder/x", "w").close()
+    os.unlink("folder/x")
+    before = looked_at()
+    while looked_at() == before:
+        time.sleep(0.003)
+    write()
+    time.sleep(0.15)
+    for n in range(12):
+        os.unlink(f"f{n}")
+"""
+_LATER = """
+def later():
+    time.sleep(0.4)
+    write()
+threading.Thread(target=later).start()
+"""
+_CHANNELS = """
+import socket
+pairs = [socket.socketpair() for _ in range(100)]
 time.sleep(30)
 """
 _SECRET = """
@@ -121,6 +167,50 @@ async def files_of_a_thread_whose_leader_is_dead(scene: Scene) -> str:
 @attack
 async def files_in_descriptors_of_one_thread(scene: Scene) -> str:
     return await _loses(scene, _OWN_DESCRIPTORS)
+
+
+@attack
+async def folders_without_a_name(scene: Scene) -> str:
+    return await _loses(scene, _FOLDERS)
+
+
+@attack
+async def files_that_are_there_between_two_looks(scene: Scene) -> str:
+    return await _loses(scene, _FILES + _BETWEEN_LOOKS)
+
+
+@attack
+async def files_of_an_interpreter_that_is_gone(scene: Scene) -> str:
+    return await _loses(scene, f"{_FILES}write(); os._exit(0)")
+
+
+@attack
+async def files_that_nobody_waits_for(scene: Scene) -> str:
+    session = scene.small.session()
+    try:
+        await session.run(_PRELUDE + _FILES + _LATER, timeout=60)
+        assert session.lodging is not None
+        first, path = session.id, session.lodging.folder.path
+        left = await asyncio.to_thread(_stays, path) or await session.list_files()
+        again = await session.run("1", timeout=60)
+        is_new = again.state_lost and session.id != first
+        return HELD if is_new and not left else f"{left} {again}"
+    finally:
+        await session.close()
+
+
+def _stays(path: Path) -> bool:
+    until = time.monotonic() + 30
+    while path.exists():
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@attack
+async def pipes_and_sockets(scene: Scene) -> str:
+    return await _dies(scene, _CHANNELS, "pipes and sockets", with_children=False)
 
 
 @attack

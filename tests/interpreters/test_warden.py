@@ -43,9 +43,10 @@ from langchain_assistants.interpreters.local.folder import (
 from langchain_assistants.interpreters.local.idleness import Idleness
 from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import (
+    Held,
     Process,
     Processes,
-    nameless_files,
+    held,
 )
 from langchain_assistants.interpreters.local.session import LocalSession
 from langchain_assistants.interpreters.local.users import USERS
@@ -75,6 +76,42 @@ async def test_code_that_forges_its_end_does_not_run_on(jail: Any) -> None:
         assert (result.stopped, result.error) == (None, None)
         keeper = await session._keeper()
         keeper._warden._limits = Limits(seconds=0.2)
+        assert (await asyncio.to_thread(select.select, [ended], [], [], 60))[0]
+        os.close(ended)
+        assert worker_of(session).excess == "time"
+
+
+BETWEEN_LOOKS = """
+import os, signal, threading, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody is told what children used
+os.mkdir("folder")
+def looked_at():
+    return os.stat("folder").st_atime_ns
+def go():
+    while True:
+        open("folder/x", "w").close()
+        os.unlink("folder/x")
+        before = looked_at()
+        while looked_at() == before:
+            time.sleep(0.003)
+        until = time.monotonic() + 0.2
+        if os.fork() == 0:
+            while time.monotonic() < until:
+                pass
+            os._exit(0)
+        time.sleep(0.21)
+threading.Thread(target=go, daemon=True).start()
+"""
+
+
+async def test_code_that_works_between_two_looks_is_seen() -> None:
+    async with LocalInterpreter(jail="bubblewrap", pool_size=0) as interpreter:
+        session = interpreter.session()
+        await session.start()
+        ended = os.pidfd_open(worker_of(session).pid)
+        assert (await session.run(BETWEEN_LOOKS, timeout=60)).error is None
+        keeper = await session._keeper()
+        keeper._warden._limits = Limits(seconds=1.5)
         assert (await asyncio.to_thread(select.select, [ended], [], [], 60))[0]
         os.close(ended)
         assert worker_of(session).excess == "time"
@@ -147,11 +184,11 @@ async def test_who_keeps_the_warden_waiting_is_stopped_and_looked_at(
     monkeypatch.setattr(processes, "_HASTE_SECONDS", -1.0)
     asked: list[bool] = []
 
-    def look(*held: Any, steady: bool, **how: Any) -> int:
+    def look(tree: list[Process], *, steady: bool, **how: Any) -> Held:
         asked.append(steady)
-        return nameless_files(*held, steady=steady, **how)
+        return held(tree, steady=steady, **how)
 
-    monkeypatch.setattr(warden, "nameless_files", look)
+    monkeypatch.setattr(warden, "held", look)
     limits = Limits(folder_bytes=4_000_000)
     async with LocalInterpreter(jail=jail, pool_size=0, limits=limits) as interpreter:
         session = interpreter.session()
@@ -283,7 +320,7 @@ def test_files_of_a_process_without_its_first_thread_are_seen(tmp_path: Path) ->
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
         tree = Processes().tree(process.pid)
-        assert nameless_files(tree, besides=(), largest=4096) >= 4096
+        assert held(tree, besides=(), largest=4096).nameless >= 4096
         process.communicate()
 
 
@@ -321,14 +358,14 @@ def test_names_next_to_those_of_python_are_the_code_s(
     python = tmp_path / "python"
     python.mkdir()
 
-    def held() -> int:
-        return nameless_files([own], besides=(str(python),), largest=4096)
+    def nameless() -> int:
+        return held([own], besides=(str(python),), largest=4096).nameless
 
-    before = held()
+    before = nameless()
     with _mapped_without_a_name(python / "library"):
-        assert held() == before
+        assert nameless() == before
     with _mapped_without_a_name(tmp_path / "python-code"):
-        assert held() > before
+        assert nameless() > before
     written = [f"{place}/lib" for place in (HOME, TEMPORARY, SHARED_MEMORY)]
     names = ("/usr/lib", *written)
     monkeypatch.setattr(warden, "readable", lambda: names)

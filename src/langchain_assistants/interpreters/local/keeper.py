@@ -24,6 +24,7 @@ from langchain_assistants.interpreters.local.trees import AS_FOLDER, delete_tree
 from langchain_assistants.interpreters.local.users import User
 from langchain_assistants.interpreters.local.warden import Warden
 from langchain_assistants.interpreters.local.worker_process import (
+    Excess,
     WorkerProcess,
     kill_starting,
 )
@@ -122,13 +123,15 @@ class Keeper:
 
         return self._warden.ask(kill)
 
-    def stop_worker(self, lodging: Lodging, *, patience: float) -> Future[None]:
+    def stop_worker(
+        self, lodging: Lodging, *, patience: float
+    ) -> Future[Excess | None]:
         """Drop a lodging's worker, which nobody waits for, and all that it started."""
-        return self._warden.ask(lambda: _stop(lodging, patience))
+        return self._warden.ask(lambda: self._stop(lodging, patience))
 
     async def clear(self, lodging: Lodging) -> None:
         """Take a lodging back: its processes, its files and its user."""
-        await asyncio.wrap_future(self._warden.ask(lambda: _stop(lodging)))
+        await asyncio.wrap_future(self._warden.ask(lambda: self._stop(lodging)))
         await asyncio.to_thread(self._clear, lodging)  # many files take long
 
     def close(self) -> Future[None]:
@@ -196,8 +199,12 @@ class Keeper:
             ) from error
         self._warden.watch(lodging.worker)
 
+    def _stop(self, lodging: Lodging, patience: float = 0.0) -> Excess | None:
+        worker, lodging.worker = lodging.worker, None
+        return None if worker is None else self._warden.end(worker, patience)
+
     def _clear(self, lodging: Lodging) -> None:
-        _stop(lodging)
+        self._stop(lodging)
         lodging.folder.delete()
         if lodging.user is not None:
             lodging.user.release()
@@ -205,18 +212,13 @@ class Keeper:
             self._lodgings.remove(lodging)
 
 
-def _stop(lodging: Lodging, patience: float = 0.0) -> None:
-    if lodging.worker is not None:
-        lodging.worker.kill(patience)
-        lodging.worker.forget()
-        lodging.worker = None
-
-
 def _tidy(pid: int, base: Path, lock: int, lodgings: list[Lodging]) -> None:
     if os.getpid() != pid:  # a fork ends: they are its parent's
         return
     for lodging in lodgings:
-        _stop(lodging)
+        if lodging.worker is not None:
+            lodging.worker.kill()
+            lodging.worker.forget()
         if lodging.user is not None:
             lodging.user.release()
     delete_tree(base)

@@ -20,6 +20,7 @@ _GENERATIONS = 8  # that come while their parents are being stopped
 _DEAD = (b"Z", b"X")
 _EXITING = 0x4  # PF_EXITING of the kernel
 _DELETED = b" (deleted)"
+_CHANNELS = (stat.S_IFIFO, stat.S_IFSOCK)
 _ANONYMOUS = (b"/dev/zero", b"/SYSV")  # memory that is no file
 # Characters that the kernel tells of memory: pandas and matplotlib make it 100,000. Of
 # a process with more, calls that lock its memory would take long.
@@ -79,18 +80,31 @@ def memory(processes: Iterable[Process]) -> int:
     return sum(_share(process) for process in processes)
 
 
-def nameless_files(
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What processes hold that has no name.
+
+    Attributes:
+        nameless: Bytes of the disk, of files and folders that were deleted.
+        channels: Pipes and sockets.
+    """
+
+    nameless: int
+    channels: int
+
+
+def held(
     processes: Iterable[Process],
     *,
     besides: tuple[str, ...],
     largest: int,
     steady: bool = False,
-) -> int:
-    """Return the bytes of files that are held but have no name any more.
+) -> Held:
+    """Return what is held by descriptors, in memory, as a program or as the place.
 
     Args:
-        processes: Who may hold them: as open files, in memory, or as their program.
-            Threads of one share both: the filter of system calls sees to it.
+        processes: Who may hold it. Threads of one share it all: the filter of system
+            calls sees to it.
         besides: Where they write nothing: a package's upgrade takes files away too.
         largest: What a file is taken for whose size cannot be seen.
         steady: Whether they may not keep us waiting, by locks of their memory.
@@ -101,6 +115,7 @@ def nameless_files(
         Unsteady: They keep us waiting, and `steady` forbids it.
     """
     sizes: dict[File, int] = {}
+    channels: set[File] = set()
     mapped: dict[File, str] = {}
     left = _MOST_MAPS
     until = time.monotonic() + _HASTE_SECONDS if steady else None
@@ -109,7 +124,7 @@ def nameless_files(
         maps = b""
         try:
             for path in _held_files(task):
-                _add(sizes, path)
+                _add(path, sizes, channels)
             maps = _maps(task, until)
         except PermissionError:
             if not _is_leaving(task):
@@ -121,10 +136,10 @@ def nameless_files(
     for file in mapped.keys() - sizes.keys():
         _hurry(until)
         try:
-            _add(sizes, mapped[file])
+            _add(mapped[file], sizes, channels)
         except PermissionError:  # the size is told to root alone
             sizes[file] = largest
-    return sum(sizes.values())
+    return Held(sum(sizes.values()), len(channels))
 
 
 @contextmanager
@@ -248,7 +263,7 @@ def _is_leaving(task: str) -> bool:
 
 
 def _held_files(task: str) -> Iterator[str]:
-    yield f"{task}/exe"
+    yield from (f"{task}/exe", f"{task}/cwd")
     with suppress(*_GONE):
         yield from (f"{task}/fd/{name}" for name in os.listdir(f"{task}/fd"))
 
@@ -290,10 +305,16 @@ def _mapped_files(task: str, maps: bytes, besides: tuple[str, ...]) -> dict[File
     return found
 
 
-def _add(sizes: dict[File, int], path: str) -> None:
+def _add(path: str, sizes: dict[File, int], channels: set[File]) -> None:
     try:
-        file = os.stat(path)
+        found = os.stat(path)
+        key, kind = (found.st_dev, found.st_ino), stat.S_IFMT(found.st_mode)
+        if kind in _CHANNELS:
+            channels.add(key)
+        # Not every file system counts the names of folders.
+        elif not found.st_nlink or (
+            kind == stat.S_IFDIR and os.readlink(path).endswith(_DELETED.decode())
+        ):
+            sizes[key] = found.st_blocks * 512
     except _GONE:  # it ended, or closed the file, in the meantime
         return
-    if stat.S_ISREG(file.st_mode) and not file.st_nlink:
-        sizes[file.st_dev, file.st_ino] = file.st_blocks * 512

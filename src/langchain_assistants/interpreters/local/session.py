@@ -17,7 +17,7 @@ from langchain_assistants.interpreters.base import (
 from langchain_assistants.interpreters.local.execution import Ending, Execution
 from langchain_assistants.interpreters.local.folder import HOME, SessionFolder
 from langchain_assistants.interpreters.local.keeper import Keeper, Lodging
-from langchain_assistants.interpreters.local.worker_process import WorkerProcess
+from langchain_assistants.interpreters.local.worker_process import Excess, WorkerProcess
 from langchain_assistants.interpreters.output import CallbackFailed
 from langchain_assistants.interpreters.turns import Turns
 
@@ -29,6 +29,7 @@ _EXCESSES = {
     "memory": "used too much memory",
     "secrecy": "hid what it uses",
     "mappings": "used memory in too many pieces",
+    "channels": "opened too many pipes and sockets",
     "tasks": "started too many processes or threads",
 }
 
@@ -160,6 +161,9 @@ class LocalSession:
         """Return the lodging; with a new one, wait until its worker is ready."""
         async with self._starts.turn():
             lodging = self.lodging
+            if lodging and lodging.worker and lodging.worker.excess == "folder":
+                await self._lose()
+                lodging = None
             if lodging is None or lodging.worker is None:
                 keeper = await self._keeper()
                 await asyncio.wrap_future(keeper.lodge(self))
@@ -186,11 +190,7 @@ class LocalSession:
             worker = (await self._lodged()).worker
             if worker is not None and worker.alive:
                 return worker
-            if worker is not None and worker.excess == "folder":
-                async with self._starts.turn():
-                    await self._lose()
-            else:
-                await self._replace()
+            await self._replace()
 
     async def _settle(self) -> None:
         """Wait for the end of code whose caller went away."""
@@ -206,17 +206,14 @@ class LocalSession:
         worker = execution.worker
         if self._closing:
             raise _closed(self.id)
-        if worker.excess == "folder":
-            id = self.id
-            async with self._starts.turn():
-                await self._lose()
+        # Who is gone may still be on the way out, and says how only then.
+        id, patience = self.id, _DYING_SECONDS if ending == "died" else 0.0
+        if await self._replace(patience) == "folder":
             raise InterpreterError(
                 f"Session {id} has written more than it may keep, and is lost with its "
                 "variables and files. The next call starts a new one: load again what "
                 "you need, and write less."
             )
-        # Who is gone may still be on the way out, and says how only then.
-        await self._replace(patience=_DYING_SECONDS if ending == "died" else 0.0)
         self._state_lost = True
         if ending == "died" and execution.stopped is None:
             reason = _EXCESSES.get(worker.excess or "", f"ended: {worker.ended_by}")
@@ -224,12 +221,21 @@ class LocalSession:
                 Raised("InterpreterDied", f"The interpreter {reason}.")
             )
 
-    async def _replace(self, patience: float = 0.0) -> None:
-        """Drop the worker; the next execution gets another in the same folder."""
-        if (lodging := self.lodging) is not None:
-            keeper = await self._keeper()
-            await asyncio.wrap_future(keeper.stop_worker(lodging, patience=patience))
-            self._state_lost = self._had_state or self._state_lost
+    async def _replace(self, patience: float = 0.0) -> Excess | None:
+        """Drop the worker; return its excess.
+
+        The next execution gets another in the same folder, unless that held too much.
+        """
+        if (lodging := self.lodging) is None:
+            return None
+        keeper = await self._keeper()
+        stopping = keeper.stop_worker(lodging, patience=patience)
+        excess = await asyncio.wrap_future(stopping)
+        self._state_lost = self._had_state or self._state_lost
+        if excess == "folder":
+            async with self._starts.turn():
+                await self._lose()
+        return excess
 
     async def _lose(self) -> None:
         lodging, self.lodging, self._unsettled = self.lodging, None, None

@@ -6,10 +6,12 @@ It lives as long as the process: a worker dies with the thread that started it.
 from __future__ import annotations
 
 import errno
+import random
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cache, partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -23,10 +25,11 @@ from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import (
     Crowd,
+    Held,
     Process,
     Processes,
+    held,
     memory,
-    nameless_files,
     stopped,
     user_of,
 )
@@ -36,9 +39,11 @@ from langchain_assistants.interpreters.local.worker_process import Excess, Worke
 
 T = TypeVar("T")
 
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.25  # on average: code would be within its limits at a known time
 # A session that takes long to look through is looked at less often, and no other.
 _REST_PER_LOOK, _MOST_REST = 5, 2.0
+# Kernel's memory that nobody else counts, and of which a user has only so much.
+_MOST_CHANNELS = 128
 # What many forks share is soon more than can be looked through in time.
 _MOST_SHARED = 16
 # Who is due soon is looked at now: one look at all processes then serves them all.
@@ -95,6 +100,13 @@ class Warden:
         """Watch a worker until it ends; on the thread only."""
         self._watched.add(worker)
 
+    def end(self, worker: WorkerProcess, patience: float = 0.0) -> Excess | None:
+        """End a worker and watch it no more; return its excess; on the thread only."""
+        worker.kill(patience)
+        self._see_off(worker)
+        worker.forget()
+        return worker.excess
+
     def _work(self) -> None:
         while True:
             due = min((worker.look_at for worker in self._watched), default=None)
@@ -108,9 +120,11 @@ class Warden:
                 self._look()
 
     def _look(self) -> None:
-        self._watched = {worker for worker in self._watched if worker.alive}
         processes: Processes | None = None
-        for worker in self._watched:
+        for worker in list(self._watched):
+            if not worker.alive:
+                self._see_off(worker)
+                continue
             begun = time.monotonic()
             if begun + _TOGETHER_SECONDS < worker.look_at:
                 continue
@@ -125,9 +139,21 @@ class Warden:
                 worker.excess = None if error.errno in _NONE_LEFT else "secrecy"
             if worker.excess is not None:
                 worker.kill()
+                self._see_off(worker)
             now = time.monotonic()
             rest = min(_MOST_REST, _REST_PER_LOOK * (now - begun))
-            worker.look_at = now + max(_LOOK_SECONDS, rest)
+            worker.look_at = now + max(_LOOK_SECONDS, rest) * random.uniform(0, 2)
+
+    def _see_off(self, worker: WorkerProcess) -> None:
+        """Take a last look at what a dead worker left; too many files go at once."""
+        if worker not in self._watched:
+            return
+        self._watched.remove(worker)
+        if not worker.is_fresh and self._is_too_much(worker, nameless=0, steady=False):
+            worker.excess = "folder"
+        if worker.excess == "folder":
+            with suppress(OSError):  # the session's end tries again
+                worker.folder.delete()
 
     def _look_at(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         try:
@@ -152,11 +178,13 @@ class Warden:
         if sum(process.tasks for process in tree) > limits.tasks + 8:
             return "tasks"
         try:
-            nameless = self._nameless(worker, tree, steady=steady)
+            found = self._held(worker, tree, steady=steady)
         except Crowd:
             return "mappings"
         except PermissionError:
             return "secrecy"
+        if found.channels > _MOST_CHANNELS:
+            return "channels"
         at_most = sum(process.memory for process in tree)
         if at_most > _MOST_SHARED * limits.memory_bytes:
             return "memory"
@@ -166,28 +194,34 @@ class Warden:
                 raise Unsteady
             if memory(tree) > limits.memory_bytes:
                 return "memory"
-        try:
-            usage = worker.folder.usage(limits.folder_entries, steady=steady)
-        except PermissionError:  # it is closing folders in front of us
-            return "folder"
-        size = usage.size + nameless
-        if size > limits.folder_bytes or usage.entries > limits.folder_entries:
+        if self._is_too_much(worker, nameless=found.nameless, steady=steady):
             return "folder"
         return None
 
-    def _nameless(
+    def _is_too_much(
+        self, worker: WorkerProcess, *, nameless: int, steady: bool
+    ) -> bool:
+        most = self._limits.folder_entries
+        try:
+            usage = worker.folder.usage(most, steady=steady)
+        except PermissionError:  # it is closing folders in front of us
+            return True
+        too_large = usage.size + nameless > self._limits.folder_bytes
+        return too_large or usage.entries > most
+
+    def _held(
         self, worker: WorkerProcess, tree: list[Process], *, steady: bool
-    ) -> int:
-        """Return the bytes of files without a name.
+    ) -> Held:
+        """Return what the processes of a worker hold.
 
         Raises:
             PermissionError: A process made itself secret.
             Unsteady: It has to be stopped to be seen, and `steady` forbids it.
         """
         if worker.is_fresh:
-            return 0
+            return Held(0, 0)
         look = partial(
-            nameless_files,
+            held,
             besides=_not_written(),
             largest=self._limits.file_bytes,
             steady=steady,

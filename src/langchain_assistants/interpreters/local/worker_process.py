@@ -19,7 +19,7 @@ from langchain_assistants.interpreters.local.jails import Jail
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.processes import running
 
-Excess = Literal["time", "memory", "tasks", "folder", "secrecy", "mappings"]
+Excess = Literal["time", "memory", "tasks", "folder", "secrecy", "mappings", "channels"]
 
 _START_SECONDS = 30.0
 _DYING_SECONDS = 5.0
