@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from pathlib import Path
+import select
 
 from tests.interpreters.havoc import ATTACKS, attack
 from tests.interpreters.scene import HELD, Scene, loses
@@ -191,21 +190,18 @@ async def files_that_nobody_waits_for(scene: Scene) -> str:
         await session.run(_PRELUDE + _FILES + _LATER, timeout=60)
         assert session.lodging is not None
         first, path = session.id, session.lodging.folder.path
-        left = await asyncio.to_thread(_stays, path) or await session.list_files()
+        assert session.lodging.worker is not None
+        ended = os.pidfd_open(session.lodging.worker.pid)
+        await asyncio.to_thread(select.select, [ended], [], [], 30)
+        os.close(ended)
+        keeper = await session._keeper()
+        await asyncio.wrap_future(keeper.refill())  # after what the warden does now
+        left = path.exists() or await session.list_files()
         again = await session.run("1", timeout=60)
         is_new = again.state_lost and session.id != first
         return HELD if is_new and not left else f"{left} {again}"
     finally:
         await session.close()
-
-
-def _stays(path: Path) -> bool:
-    until = time.monotonic() + 30
-    while path.exists():
-        if time.monotonic() > until:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @attack

@@ -254,6 +254,17 @@ if H["jail"] == "bubblewrap":
     attempt("all", os.kill, -1, signal.SIGCONT)
     attempt("a group", os.killpg, os.getpgrp(), signal.SIGCONT)
 """,
+    "no_program_of_the_host_is_started_for_a_crash": """
+attempt("core", resource.setrlimit, resource.RLIMIT_CORE, (0, 1))
+""",
+    "names_of_the_host_are_not_told": """
+for name in ("keys", "key-users", "kallsyms", "cmdline", "timer_list"):
+    attempt(name, read, "/proc/" + name)
+if H["jail"] == "bubblewrap":
+    for line in open("/proc/self/cgroup").read().split():
+        if line.rpartition(":")[2].strip("/"):
+            done.append(line)
+""",
     "files_are_opened_to_read_or_write_only": """
 for path in (H["secret"], os.__file__, "own", "/dev/ptmx", "/dev/null"):
     for more in (0, os.O_TRUNC, os.O_CREAT):

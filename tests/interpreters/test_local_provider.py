@@ -173,8 +173,26 @@ async def test_closing_ends_every_session_and_the_pool_and_leaves_no_file() -> N
 
 PARENT = """
 import asyncio, sys
+ENDLESS = '''
+import ctypes, os, platform, signal
+libc = ctypes.CDLL(None)
+forever = {"x86_64": bytes.fromhex("ebfe"), "aarch64": bytes.fromhex("00000014")}
+try:
+    with open("/proc/1/mem", "r+b", buffering=0) as first:
+        for name in ("wait4", "_exit"):
+            first.seek(ctypes.cast(getattr(libc, name), ctypes.c_void_p).value)
+            first.write(forever[platform.machine()])
+except OSError:
+    pass
+os._exit = lambda code: signal.pause()
+print("at work")
+signal.pause()
+'''
 from langchain_assistants.interpreters.local import LocalInterpreter
 from langchain_assistants.interpreters.local.processes import Processes
+
+async def tell(event):
+    print(event.text, end="", flush=True)
 
 async def main():
     interpreter = LocalInterpreter(jail=sys.argv[1], pool_size=1)
@@ -183,7 +201,7 @@ async def main():
     print(session.lodging.folder.path.parent, flush=True)
     print(*[p.pid for p in Processes().tree(session.lodging.worker.pid)], flush=True)
     if sys.argv[2] == "kill":
-        await session.run("import signal; signal.pause()", timeout=60)
+        await session.run(ENDLESS, timeout=60, on_event=tell)
     sys.stdin.read()
 
 asyncio.run(main())
@@ -207,6 +225,7 @@ def test_nothing_survives_the_process(jail: str, end: str) -> None:
         assert left_over(workers) == sorted(workers)
         descriptors = [os.pidfd_open(pid) for pid in workers]
         if end == "kill":
+            assert parent.stdout.readline() == "at work\n"
             parent.send_signal(signal.SIGKILL)
         parent.communicate(timeout=60)
     for fd in descriptors:

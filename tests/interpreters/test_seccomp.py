@@ -58,6 +58,7 @@ class Filter:
             architecture = syscalls.AUDIT_ARCHITECTURES[self.machine]
         data = {0: number, 4: architecture}
         data |= {16 + 8 * n: value for n, value in enumerate(arguments)}
+        data |= {20 + 8 * n: value >> 32 for n, value in enumerate(arguments)}
         position = accumulator = 0
         while True:
             operation, if_true, if_false, operand = self.code[position]
@@ -135,8 +136,10 @@ def test_memory_and_disk_belong_to_somebody(machine: str) -> None:
         assert filter.verdict("mmap", 0, 4096, 3, flags) == errno.EPERM
     for flags in (MAP_SHARED, MAP_PRIVATE | MAP_ANONYMOUS):
         assert filter.verdict("mmap", 0, 4096, 3, flags | MAP_HUGE) == errno.EPERM
-    assert filter.verdict("fallocate", 3, 0) == ALLOWED
-    assert filter.verdict("fallocate", 3, KEEP_SIZE) == errno.EOPNOTSUPP
+    for mode in (0, KEEP_SIZE):
+        assert filter.verdict("fallocate", 3, mode) == errno.EOPNOTSUPP
+    for advice, told in ((4, ALLOWED), (20, errno.EINVAL), (21, errno.EINVAL)):
+        assert filter.verdict("madvise", 0, 4096, advice) == told
     assert "setsockopt" not in filter.names
 
 
@@ -211,6 +214,11 @@ def test_limits_and_options_are_those_of_the_process_itself(machine: str) -> Non
     filter = Filter(machine, processes=True)
     assert filter.verdict("prlimit64", 0) == ALLOWED
     assert filter.verdict("prlimit64", 1) == errno.EPERM
+    core, files, somewhere, far = 4, 7, 0x1000, 1 << 32
+    assert filter.verdict("prlimit64", 0, files, somewhere) == ALLOWED
+    assert filter.verdict("prlimit64", 0, core, 0, somewhere) == ALLOWED
+    for new in (somewhere, far):
+        assert filter.verdict("prlimit64", 0, core, new) == errno.EPERM
     assert filter.verdict("prctl", 15) == ALLOWED
     assert filter.verdict("prctl", 1) == errno.EPERM
     assert filter.verdict("fcntl", 3, fcntl.F_SETOWN) == errno.EINVAL

@@ -26,8 +26,15 @@ JailName = Literal["bubblewrap", "landlock", "none"]
 
 # Not /dev/zero, whose shared memory belongs to nobody, and no terminals.
 _DEVICES = ("/dev/urandom", "/dev/random", "/dev/full")
+# Names of the host's keys, its addresses and timers, how its kernel was started.
+_HIDDEN = (
+    *("cmdline", "kallsyms", "kcore", "key-users", "keys", "sched_debug"),
+    "timer_list",
+)
 _DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
 _TIMERS = 1_000
+# Fewer than a machine has numbers for; a desktop has some thousands.
+_TASKS_OF_A_USER = 10_000
 _MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
 
 
@@ -74,7 +81,7 @@ class Bubblewrap:
         bwrap = shutil.which("bwrap") or "bwrap"
         # Root needs no user namespace, and its worker becomes another user instead.
         namespaces = (
-            ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+            [f"--unshare-{kind}" for kind in ("pid", "net", "ipc", "uts", "cgroup-try")]
             if _is_root()
             else ["--unshare-all"]
         )
@@ -83,6 +90,9 @@ class Bubblewrap:
             mounts += ["--dev-bind", path, path]
         for name, target in _DESCRIPTORS.items():
             mounts += ["--symlink", f"/proc/self/fd{target}", f"/dev/{name}"]
+        for path in (f"/proc/{name}" for name in _HIDDEN):
+            if os.path.exists(path):
+                mounts += ["--ro-bind", "/dev/null", path]
         mounts += ["--bind", str(folder.shared_memory), SHARED_MEMORY]
         mounts += ["--bind", str(folder.temporary), TEMPORARY]
         for path in runtime.readable():
@@ -180,7 +190,7 @@ def _rlimits(limits: Limits, *, own_tasks: bool) -> dict[str, int]:
         "CORE": 1,
         # Timers: memory of the kernel, of which a user has only so much.
         "SIGPENDING": _TIMERS,
-        **({"NPROC": limits.tasks} if own_tasks else {}),
+        "NPROC": limits.tasks if own_tasks else _TASKS_OF_A_USER,
     }
 
 

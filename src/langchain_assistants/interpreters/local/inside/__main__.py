@@ -1,6 +1,6 @@
 """The jail's process: it confines itself, then takes orders until its pipe ends.
 
-In a namespace of processes it does so twice: as the first of them, and as its child.
+In a namespace of processes the first of them does so too, and takes no orders.
 
 Python runs this file by its path, so it first makes itself part of its package: no
 import path leads to the rest of ours, which the jail need not show.
@@ -24,7 +24,8 @@ if __name__ == "__main__":
     from .first import stay_behind
     from .worker import serve
 
-    Confinement(**json.loads(sys.argv[1])).enter()
+    _confinement = Confinement(**json.loads(sys.argv[1]))
     if os.getpid() == 1:
-        stay_behind()
+        stay_behind(_confinement)
+    _confinement.enter()
     serve(**json.loads(sys.argv[2]))

@@ -58,8 +58,12 @@ class Confinement:
         self.reads_as_root = reads_as_root
         self.parent = parent
 
-    def enter(self) -> None:
+    def enter(self, *, as_its_user: bool = True) -> None:
         """Take it all, for good.
+
+        Args:
+            as_its_user: Whether to become the user that is to be become; else only
+                the rights go that root has over others.
 
         Raises:
             OSError: Something could not be taken; run nothing then.
@@ -71,7 +75,11 @@ class Confinement:
             rules.allow_reading(self.read)
             rules.allow_writing(self.write)
         if self.uid is not None:
-            self._become(self.uid)
+            self._drop_from_bounds()
+            if as_its_user:
+                self._become(self.uid)
+            else:
+                _set_capabilities(0)
         self._die_with_the_parent()
         for name, limit in self.limits.items():
             _lower(getattr(resource, f"RLIMIT_{name}"), limit)
@@ -81,26 +89,22 @@ class Confinement:
         seccomp.install(processes=rules is None)
 
     def _become(self, uid: int) -> None:
-        machine = os.uname().machine
-        if not is_known(machine):
-            raise OSError(f"There is no table of system calls for {machine}.")
+        prctl(_SET_KEEP_CAPABILITIES, int(self.reads_as_root))
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        if self.reads_as_root:
+            _set_capabilities(1 << _READ_AND_SEARCH)
+        # Else the process could not look at its own entries in /proc.
+        prctl(_SET_DUMPABLE, 1)
+
+    def _drop_from_bounds(self) -> None:
         for capability in range(64):
             if not (self.reads_as_root and capability == _READ_AND_SEARCH):
                 try:
                     prctl(_DROP_FROM_BOUNDS, capability)
                 except OSError:  # the kernel's last capability was the one before
                     break
-        prctl(_SET_KEEP_CAPABILITIES, int(self.reads_as_root))
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-        if self.reads_as_root:
-            word = 1 << _READ_AND_SEARCH
-            header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
-            words = struct.pack("6I", word, word, 0, 0, 0, 0)
-            syscall(_CAPSET[machine], ctypes.c_char_p(header), ctypes.c_char_p(words))
-        # Else the process could not look at its own entries in /proc.
-        prctl(_SET_DUMPABLE, 1)
 
     def _go_first_when_memory_ends(self) -> None:
         """Let the kernel kill this process before others.
@@ -115,6 +119,15 @@ class Confinement:
         prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
         if self.parent is not None and os.getppid() != self.parent:
             os._exit(1)
+
+
+def _set_capabilities(word: int) -> None:
+    machine = os.uname().machine
+    if not is_known(machine):
+        raise OSError(f"There is no table of system calls for {machine}.")
+    header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    words = struct.pack("6I", word, word, 0, 0, 0, 0)
+    syscall(_CAPSET[machine], ctypes.c_char_p(header), ctypes.c_char_p(words))
 
 
 def _lower(kind: int, limit: int) -> None:

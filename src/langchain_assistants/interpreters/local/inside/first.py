@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+
+from .confinement import Confinement
+
+_NEXT = 3  # the first descriptor that is nobody's
 
 
-def stay_behind() -> None:
+def stay_behind(confinement: Confinement) -> None:
     """Go on in a child; stay behind as its parent, and end as it ends.
 
     Code could change the memory of bubblewrap's own first process, which has neither
-    its filter nor its limits; this one has both.
+    its filter nor its limits; this one has both. As root it does not become the code's
+    user: bubblewrap, which has no rights left, could not take it along when it dies.
     """
+    waiting, confined = os.pipe()
     worker = os.fork()
     if worker == 0:
+        os.close(confined)
+        if not os.read(waiting, 1):
+            os._exit(1)
+        os.close(waiting)
         return
+    confinement.enter(as_its_user=False)
     os.dup2(0, 2)  # it was a file of the host's, which code could open in /proc
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.dup2(confined, _NEXT)
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > _NEXT:
+            with suppress(OSError):
+                os.close(fd)
+    os.write(_NEXT, b".")
+    os.close(_NEXT)
     # A signal without a handler does not reach the first process.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     while True:

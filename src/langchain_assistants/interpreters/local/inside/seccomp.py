@@ -16,11 +16,14 @@ _LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _MASK, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x5
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X32 = 0x40000000
+_UPPER_HALF = 4  # of an argument, on processors whose lower half comes first
+_RLIMIT_CORE = 4
 
 _SET_SECCOMP, _FILTER = 22, 2
 _NEW_NAMESPACES = 0x7E020000
 _CLONE_THREAD, _CLONE_FILES, _CLONE_FS = 0x00010000, 0x400, 0x200
 _MAP_SHARED, _MAP_ANONYMOUS, _MAP_HUGE = 0x01, 0x20, 0x40000
+_TO_SWAP = (20, 21)  # MADV_COLD, MADV_PAGEOUT
 _CLOSE_ON_EXEC_RANGE = 4
 _UNIX, _STREAM = 1, 1
 # Of processors' time: others name a process by its number, or a device.
@@ -115,7 +118,21 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         "kill": [*_no_going_on(1), *signalling],
         "tgkill": [*_no_going_on(2), *signalling],
         "tkill": [*_no_going_on(1), _allow() if processes else _refuse(errno.ENOSYS)],
-        "prlimit64": [*_one_of(0, [0]), _refuse(errno.EPERM)],
+        "prlimit64": [
+            *_argument(0),
+            (_EQUAL, 1, 0, 0),
+            _refuse(errno.EPERM),
+            *_argument(1),
+            (_EQUAL, 1, 0, _RLIMIT_CORE),
+            _allow(),
+            # Only asking: with another limit the host's program for crashes would run.
+            *_argument(2),
+            (_EQUAL, 0, 3, 0),
+            (_LOAD, 0, 0, _ARGUMENTS + 8 * 2 + _UPPER_HALF),
+            (_EQUAL, 0, 1, 0),
+            _allow(),
+            _refuse(errno.EPERM),
+        ],
         "prctl": [*_one_of(0, _PRCTL), _refuse(errno.EPERM)],
         "fcntl": [
             *_one_of(1, _FCNTL),
@@ -144,8 +161,13 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
             *_not_all_of(3, _MAP_HUGE),
             _allow(),
         ],
-        # Other modes allocate beyond a file's end, where its limit does not hold.
-        "fallocate": [*_one_of(1, [0]), _refuse(errno.EOPNOTSUPP)],
+        # It fills the disk sooner than anybody can look; others write instead.
+        "fallocate": [_refuse(errno.EOPNOTSUPP)],
+        # Memory in swap is not seen: let nobody send his there.
+        "madvise": [
+            *_one_of(2, _TO_SWAP, _refuse(errno.EINVAL)),
+            _allow(),
+        ],
         # It can give a thread descriptors of its own, as `clone` could.
         "close_range": [*_one_of(2, [0, _CLOSE_ON_EXEC_RANGE]), _refuse(errno.EINVAL)],
     }
