@@ -39,6 +39,7 @@ from langchain_assistants.interpreters.local.folder import (
     SHARED_MEMORY,
     TEMPORARY,
     SessionFolder,
+    Usage,
 )
 from langchain_assistants.interpreters.local.idleness import Idleness
 from langchain_assistants.interpreters.local.onlookers import eyes_of
@@ -158,6 +159,36 @@ async def test_a_host_without_descriptors_keeps_its_sessions(
         result = await session.run("print(x)", timeout=60)
         assert (result.stdout, result.state_lost) == ("1\n", False)
         assert due[0] < due[1] < due[2]
+
+
+async def test_a_last_look_that_fails_ends_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with LocalInterpreter(jail="landlock", pool_size=0) as interpreter:
+        session = interpreter.session()
+        await session.run("open('kept', 'w').close()", timeout=60)
+        worker = worker_of(session)
+        looked: list[bool] = []
+
+        def usage(self: SessionFolder, most: int, *, steady: bool = False) -> Usage:
+            looked.append(steady)
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SessionFolder, "usage", usage)
+            worker.kill()
+            keeper = await session._keeper()
+            await asyncio.wrap_future(
+                keeper._warden.ask(lambda: keeper._warden._look())
+            )
+            worker.look_at = 0.0
+            await asyncio.wrap_future(
+                keeper._warden.ask(lambda: keeper._warden._look())
+            )
+        assert not looked[-1]
+        result = await session.run("1", timeout=60)
+        assert result.state_lost
+        assert [file.path for file in await session.list_files()] == ["/mnt/data/kept"]
 
 
 async def test_who_cannot_be_looked_at_is_killed(

@@ -149,10 +149,10 @@ class Warden:
         if worker not in self._watched:
             return
         self._watched.remove(worker)
-        if not worker.is_fresh and self._is_too_much(worker, nameless=0, steady=False):
-            worker.excess = "folder"
-        if worker.excess == "folder":
-            with suppress(OSError):  # the session's end tries again
+        with suppress(OSError):  # the next worker's looks and the session's end follow
+            if not worker.is_fresh and self._is_too_much(worker, 0, steady=False):
+                worker.excess = "folder"
+            if worker.excess == "folder":
                 worker.folder.delete()
 
     def _look_at(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
@@ -194,12 +194,12 @@ class Warden:
                 raise Unsteady
             if memory(tree) > limits.memory_bytes:
                 return "memory"
-        if self._is_too_much(worker, nameless=found.nameless, steady=steady):
+        if self._is_too_much(worker, found.nameless, steady=steady):
             return "folder"
         return None
 
     def _is_too_much(
-        self, worker: WorkerProcess, *, nameless: int, steady: bool
+        self, worker: WorkerProcess, nameless: int, *, steady: bool
     ) -> bool:
         most = self._limits.folder_entries
         try:
