@@ -177,14 +177,8 @@ async def test_a_last_look_that_fails_ends_nothing_else(
         with monkeypatch.context() as patch:
             patch.setattr(SessionFolder, "usage", usage)
             worker.kill()
-            keeper = await session._keeper()
-            await asyncio.wrap_future(
-                keeper._warden.ask(lambda: keeper._warden._look())
-            )
-            worker.look_at = 0.0
-            await asyncio.wrap_future(
-                keeper._warden.ask(lambda: keeper._warden._look())
-            )
+            watch = (await session._keeper())._warden
+            await asyncio.wrap_future(watch.ask(watch._look))
         assert not looked[-1]
         result = await session.run("1", timeout=60)
         assert result.state_lost
