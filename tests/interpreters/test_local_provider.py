@@ -171,6 +171,20 @@ async def test_closing_ends_every_session_and_the_pool_and_leaves_no_file() -> N
     await interpreter.aclose()
 
 
+async def test_the_first_process_keeps_no_descriptor_of_the_host() -> None:
+    limits = Limits(open_files=16)
+    others = [os.open("/dev/null", os.O_RDONLY) for _ in range(64)]
+    async with LocalInterpreter(
+        jail="bubblewrap", limits=limits, pool_size=0
+    ) as interpreter:
+        session = interpreter.session()
+        await session.run("1", timeout=60)
+        _, first, _ = pids(session)
+        assert sorted(os.listdir(f"/proc/{first}/fd")) == ["0", "1", "2"]
+    for fd in others:
+        os.close(fd)
+
+
 PARENT = """
 import asyncio, sys
 ENDLESS = '''

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
 
 from .confinement import Confinement
+from .kernel import close_from
 
 _NEXT = 3  # the first descriptor that is nobody's
 
@@ -29,10 +29,7 @@ def stay_behind(confinement: Confinement) -> None:
     confinement.enter(as_its_user=False)
     os.dup2(0, 2)  # it was a file of the host's, which code could open in /proc
     os.dup2(confined, _NEXT)
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd > _NEXT:
-            with suppress(OSError):
-                os.close(fd)
+    close_from(_NEXT + 1)
     os.write(_NEXT, b".")
     os.close(_NEXT)
     # A signal without a handler does not reach the first process.

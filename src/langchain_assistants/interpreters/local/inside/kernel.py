@@ -9,7 +9,13 @@ TYPE_CHECKING = False  # as `typing` has it, whose import takes long
 if TYPE_CHECKING:
     from typing import Any
 
+_MOST_DESCRIPTORS = 65_536  # of whoever started this process
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def close_from(first: int) -> None:
+    """Close a descriptor and all above it, also those beyond this process's limit."""
+    os.closerange(first, _MOST_DESCRIPTORS)
 
 
 def syscall(number: int, *arguments: Any) -> int:

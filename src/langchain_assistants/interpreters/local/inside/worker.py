@@ -18,6 +18,7 @@ from . import figures
 from .alias import Alias
 from .display import Display
 from .events import Events, Interrupts
+from .kernel import close_from
 from .streams import Flusher, Pump, Stream
 
 TYPE_CHECKING = False  # as `typing` has it, whose import takes long
@@ -168,7 +169,7 @@ def _close_all_but(*kept: int) -> None:
     for fd in sorted(kept):
         os.closerange(first, fd)
         first = fd + 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+    close_from(first)
 
 
 def _described(error: BaseException) -> dict[str, str]:
