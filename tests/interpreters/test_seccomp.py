@@ -110,7 +110,8 @@ def test_a_thread_is_started_and_a_namespace_is_not(machine: str) -> None:
         assert filter.verdict("clone", THREAD) == ALLOWED
         assert filter.verdict("clone", NEW_USER_NAMESPACE) == errno.EPERM
         assert filter.verdict("clone", THREAD | NEW_USER_NAMESPACE) == errno.EPERM
-    assert with_children.verdict("clone", 17) == ALLOWED
+    for exit_signal, told in ((17, ALLOWED), (0, ALLOWED), (18, errno.EPERM)):
+        assert with_children.verdict("clone", exit_signal) == told
     assert alone.verdict("clone", 17) == errno.EPERM
     assert alone.verdict("execve") == errno.ENOSYS
 

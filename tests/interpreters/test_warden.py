@@ -168,10 +168,10 @@ async def test_a_last_look_that_fails_ends_nothing_else(
         session = interpreter.session()
         await session.run("open('kept', 'w').close()", timeout=60)
         worker = worker_of(session)
-        looked: list[bool] = []
+        looked: list[int | None] = []
 
-        def usage(self: SessionFolder, most: int, *, steady: bool = False) -> Usage:
-            looked.append(steady)
+        def usage(self: Any, most: int, *, since: int | None = None) -> Usage:
+            looked.append(since)
             raise OSError(errno.EMFILE, "Too many open files")
 
         with monkeypatch.context() as patch:
@@ -179,7 +179,7 @@ async def test_a_last_look_that_fails_ends_nothing_else(
             worker.kill()
             watch = (await session._keeper())._warden
             await asyncio.wrap_future(watch.ask(watch._look))
-        assert not looked[-1]
+        assert looked[-1] is None
         result = await session.run("1", timeout=60)
         assert result.state_lost
         assert [file.path for file in await session.list_files()] == ["/mnt/data/kept"]
@@ -225,6 +225,20 @@ async def test_who_keeps_the_warden_waiting_is_stopped_and_looked_at(
                 "file.write(bytes(8_000_000))\nwhile True: pass", timeout=60
             )
     assert asked[:2] == [True, False]
+
+
+def test_a_walk_notices_what_has_changed_its_content(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(trees, "_TICK", 0)
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(bytes(4096))
+    now = time.time_ns()
+    while (tmp_path / "b").stat().st_ctime_ns < now:
+        os.truncate(tmp_path / "b", 0)
+    with pytest.raises(trees.Unsteady):
+        list(trees.walk(tmp_path, since=now))
+    assert len(list(trees.walk(tmp_path))) == 2
 
 
 async def test_nobody_waits_forever_for_a_process_that_cannot_die(
@@ -280,8 +294,9 @@ def test_a_walk_notices_what_is_moved_in_front_of_it(
     monkeypatch.setattr(trees, "_TICK", 0)
     for name in ("a", "b"):
         (tmp_path / name / name).mkdir(parents=True)
-    assert len(list(trees.walk(tmp_path, steady=True))) == 4
-    walked = trees.walk(tmp_path, steady=True)
+    now = time.time_ns()
+    assert len(list(trees.walk(tmp_path, since=now))) == 4
+    walked = trees.walk(tmp_path, since=now)
     (first,), _ = next(walked)
     begun = time.time_ns()
     while (tmp_path / first).stat().st_ctime_ns <= begun:

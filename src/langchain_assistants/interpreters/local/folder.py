@@ -164,15 +164,15 @@ class SessionFolder:
         found.sort(key=lambda file: file.modified, reverse=True)
         return sorted(found[:LISTED_FILES], key=lambda file: file.path)
 
-    def usage(self, most: int, *, steady: bool = False) -> Usage:
+    def usage(self, most: int, *, since: int | None = None) -> Usage:
         """Add up what all files take; stop after `most` entries.
 
         Raises:
             PermissionError: Somebody is closing folders in front of us.
-            Unsteady: Somebody moves files in front of us, and `steady` forbids it.
+            Unsteady: Something has changed since that time, in nanoseconds.
         """
         size = entries = 0
-        for parts, info in walk(self.path, steady=steady):
+        for parts, info in walk(self.path, since=since):
             size += info.st_blocks * 512
             entries += 1
             if len(parts) >= DEEPEST:

@@ -16,8 +16,8 @@ from langchain_assistants.interpreters.local.trees import Unsteady
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _GONE = (FileNotFoundError, ProcessLookupError)
-_GENERATIONS = 8  # that come while their parents are being stopped
-_DEAD = (b"Z", b"X")
+_GENERATIONS = 16  # that come while their parents are being stopped
+_DEAD, _STOPPED = (b"Z", b"X"), b"T"
 _EXITING = 0x4  # PF_EXITING of the kernel
 _DELETED = b" (deleted)"
 _CHANNELS = (stat.S_IFIFO, stat.S_IFSOCK)
@@ -42,6 +42,8 @@ class Process:
     Attributes:
         memory: Resident bytes, shared ones included.
         seconds: Processor time, that of children included which it waited for.
+        is_stopped: Whether it does nothing until it is told to go on.
+        is_hiding: Whether no thread of it lived long enough to be looked at.
     """
 
     pid: int
@@ -49,6 +51,8 @@ class Process:
     tasks: int
     memory: int
     seconds: float
+    is_stopped: bool = False
+    is_hiding: bool = False
 
 
 class Processes:
@@ -107,12 +111,13 @@ def held(
             calls sees to it.
         besides: Where they write nothing: a package's upgrade takes files away too.
         largest: What a file is taken for whose size cannot be seen.
-        steady: Whether they may not keep us waiting, by locks of their memory.
+        steady: Whether all has to be seen at once, without waiting for locks of memory.
 
     Raises:
         Crowd: They hold too much to be looked through.
         PermissionError: One keeps secret what it holds.
-        Unsteady: They keep us waiting, and `steady` forbids it.
+        Unsteady: They keep us waiting, or put things elsewhere in front of us, and
+            `steady` forbids it.
     """
     sizes: dict[File, int] = {}
     channels: set[File] = set()
@@ -124,7 +129,8 @@ def held(
         maps = b""
         try:
             for path in _held_files(task):
-                _add(path, sizes, channels)
+                if not _add(path, sizes, channels) and steady:
+                    raise Unsteady
             maps = _maps(task, until)
         except PermissionError:
             if not _is_leaving(task):
@@ -149,12 +155,12 @@ def stopped(pid: int) -> Iterator[list[Process]]:
     try:
         for _ in range(_GENERATIONS):
             tree = Processes().tree(pid)
-            new = {process.pid for process in tree} - held
-            if not new:
+            going = {process.pid for process in tree if not process.is_stopped}
+            if not going:
                 break
-            for one in new:
+            for one in going:
                 _tell(one, signal.SIGSTOP)
-            held |= new
+            held |= going
         yield tree
     finally:
         for one in held:
@@ -207,14 +213,21 @@ def _process(pid: int) -> Process | None:
         return None
     tasks = int(fields[17])
     living: list[bytes] | None = fields
-    if fields[0] in _DEAD:  # and its parent has not heard of it yet
-        # Other threads can live on: what they use is told by them alone.
-        told = map(_fields, _threads(f"/proc/{pid}")) if tasks > 1 else ()
+    if fields[0] in _DEAD:
+        if tasks <= 1:  # its parent has not heard of it yet
+            return None
+        # Other threads live on: what they use is told by them alone.
+        told = map(_fields, _threads(f"/proc/{pid}"))
         living = next((f for f in told if f and f[0] not in _DEAD), None)
-    if living is None:
-        return None
-    seconds = sum(map(int, fields[11:15])) * _TICK
-    return Process(pid, int(fields[1]), tasks, int(living[21]) * _PAGE, seconds)
+    return Process(
+        pid,
+        parent=int(fields[1]),
+        tasks=tasks,
+        memory=int((living or fields)[21]) * _PAGE,
+        seconds=sum(map(int, fields[11:15])) * _TICK,
+        is_stopped=living is not None and living[0] == _STOPPED,
+        is_hiding=living is None,
+    )
 
 
 def _fields(folder: str) -> list[bytes] | None:
@@ -305,7 +318,8 @@ def _mapped_files(task: str, maps: bytes, besides: tuple[str, ...]) -> dict[File
     return found
 
 
-def _add(path: str, sizes: dict[File, int], channels: set[File]) -> None:
+def _add(path: str, sizes: dict[File, int], channels: set[File]) -> bool:
+    """Note what is somewhere; return whether it is still there."""
     try:
         found = os.stat(path)
         key, kind = (found.st_dev, found.st_ino), stat.S_IFMT(found.st_mode)
@@ -317,4 +331,5 @@ def _add(path: str, sizes: dict[File, int], channels: set[File]) -> None:
         ):
             sizes[key] = found.st_blocks * 512
     except _GONE:  # it ended, or closed the file, in the meantime
-        return
+        return False
+    return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,23 +18,24 @@ class Unsteady(Exception):
 
 
 def walk(
-    top: Path, *, steady: bool = False
+    top: Path, *, since: int | None = None
 ) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
     """Yield all that is below a folder, a moving target, without following a link.
 
     Args:
         top: The folder.
-        steady: Whether nothing may move: it could be missed.
+        since: When everything must have come to rest, in nanoseconds of the clock:
+            what moves could be missed; None: nothing can move.
 
     Raises:
         PermissionError: Somebody is closing folders while they are walked.
-        Unsteady: Something moves.
+        Unsteady: Something has changed since then.
     """
     try:
         fd = os.open(top, AS_FOLDER)
     except FileNotFoundError:
         return
-    yield from _walk_in(fd, (), time.time_ns() - _TICK if steady else None)
+    yield from _walk_in(fd, (), None if since is None else since - _TICK)
 
 
 def _walk_in(
@@ -48,6 +48,9 @@ def _walk_in(
             except FileNotFoundError:
                 continue
             parts = (*above, name)
+            # A file may have given its content to one that was passed already.
+            if since is not None and info.st_ctime_ns >= since:
+                raise Unsteady
             yield parts, info
             if stat.S_ISDIR(info.st_mode) and len(parts) < DEEPEST:
                 inner = _opened(fd, name)

@@ -150,25 +150,31 @@ class Warden:
             return
         self._watched.remove(worker)
         with suppress(OSError):  # the next worker's looks and the session's end follow
-            if not worker.is_fresh and self._is_too_much(worker, 0, steady=False):
+            if not worker.is_fresh and self._is_too_much(worker, 0, None):
                 worker.excess = "folder"
             if worker.excess == "folder":
                 worker.folder.delete()
 
     def _look_at(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         try:
-            return self._excess(worker, processes.tree(worker.pid), steady=True)
+            now = time.time_ns()
+            return self._excess(worker, processes.tree(worker.pid), since=now)
         except Unsteady:
             with stopped(worker.pid) as tree:
-                return self._excess(worker, tree, steady=False)
+                return self._excess(worker, tree)
 
     def _excess(
-        self, worker: WorkerProcess, tree: list[Process], *, steady: bool
+        self, worker: WorkerProcess, tree: list[Process], *, since: int | None = None
     ) -> Excess | None:
         """Return which limit a session is beyond.
 
+        Args:
+            worker: Of the session.
+            tree: Its processes.
+            since: When this look began, in nanoseconds; None: nothing can move.
+
         Raises:
-            Unsteady: It has to be stopped to be seen, and `steady` forbids it.
+            Unsteady: It has to be stopped to be seen.
         """
         limits = self._limits
         is_idle = worker.kill_at is None and not worker.is_fresh
@@ -177,8 +183,12 @@ class Warden:
         # The worker's own threads and bubblewrap's processes are no tasks of the code.
         if sum(process.tasks for process in tree) > limits.tasks + 8:
             return "tasks"
+        if any(process.is_hiding for process in tree):
+            if since is not None:
+                raise Unsteady
+            return "secrecy"
         try:
-            found = self._held(worker, tree, steady=steady)
+            found = self._held(worker, tree, steady=since is not None)
         except Crowd:
             return "mappings"
         except PermissionError:
@@ -190,20 +200,20 @@ class Warden:
             return "memory"
         # What forks share was counted for each of them: only then look closer.
         if at_most > limits.memory_bytes:
-            if steady:
+            if since is not None:
                 raise Unsteady
             if memory(tree) > limits.memory_bytes:
                 return "memory"
-        if self._is_too_much(worker, found.nameless, steady=steady):
+        if self._is_too_much(worker, found.nameless, since):
             return "folder"
         return None
 
     def _is_too_much(
-        self, worker: WorkerProcess, nameless: int, *, steady: bool
+        self, worker: WorkerProcess, nameless: int, since: int | None
     ) -> bool:
         most = self._limits.folder_entries
         try:
-            usage = worker.folder.usage(most, steady=steady)
+            usage = worker.folder.usage(most, since=since)
         except PermissionError:  # it is closing folders in front of us
             return True
         too_large = usage.size + nameless > self._limits.folder_bytes
@@ -220,6 +230,8 @@ class Warden:
         """
         if worker.is_fresh:
             return Held(0, 0)
+        # The first process runs our code alone, and is secret for everybody.
+        tree = [each for each in tree if each.pid != worker.first_in_namespace]
         look = partial(
             held,
             besides=_not_written(),

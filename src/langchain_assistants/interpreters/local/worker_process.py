@@ -47,6 +47,7 @@ class WorkerProcess:
         self.look_at = 0.0
         self.is_fresh = True
         self._is_ready = False
+        self._first: int | None = None
         self.excess: Excess | None = None
         requests, to_worker = os.pipe()
         from_worker, events = os.pipe()
@@ -122,7 +123,7 @@ class WorkerProcess:
         if self.alive:
             # With the first process of its namespace all others die, and bubblewrap
             # outlives them; killed itself, it would leave them a moment.
-            first = self._first_in_namespace()
+            first = self.first_in_namespace
             with suppress(ProcessLookupError):
                 if first is not None:
                     os.kill(first, signal.SIGKILL)
@@ -148,16 +149,14 @@ class WorkerProcess:
             self._process.wait(_DYING_SECONDS)
         return not self.alive
 
-    def _first_in_namespace(self) -> int | None:
-        os.set_blocking(self._info, False)
-        try:
-            told = os.read(self._info, 4096)
-        except BlockingIOError:
-            return None
-        try:
-            return int(json.loads(told)["child-pid"])
-        except (ValueError, KeyError):
-            return None
+    @property
+    def first_in_namespace(self) -> int | None:
+        """The first process of the session's namespace; None: there is none yet."""
+        if self._first is None and self._info >= 0:
+            os.set_blocking(self._info, False)
+            with suppress(BlockingIOError, ValueError, KeyError):
+                self._first = int(json.loads(os.read(self._info, 4096))["child-pid"])
+        return self._first
 
 
 def kill_starting(folder: Path) -> None:

@@ -58,12 +58,12 @@ class Confinement:
         self.reads_as_root = reads_as_root
         self.parent = parent
 
-    def enter(self, *, as_its_user: bool = True) -> None:
+    def enter(self, *, is_first: bool = False) -> None:
         """Take it all, for good.
 
         Args:
-            as_its_user: Whether to become the user that is to be become; else only
-                the rights go that root has over others.
+            is_first: Whether this is the first process of a namespace: as root it
+                gives up its rights but stays root, and code can never look into it.
 
         Raises:
             OSError: Something could not be taken; run nothing then.
@@ -76,16 +76,18 @@ class Confinement:
             rules.allow_writing(self.write)
         if self.uid is not None:
             self._drop_from_bounds()
-            if as_its_user:
-                self._become(self.uid)
-            else:
+            if is_first:
                 _set_capabilities(0)
+            else:
+                self._become(self.uid)
         self._die_with_the_parent()
         for name, limit in self.limits.items():
             _lower(getattr(resource, f"RLIMIT_{name}"), limit)
         prctl(_SET_NO_NEW_PRIVILEGES, 1)
         if rules is not None:
             rules.enforce()
+        if is_first:
+            prctl(_SET_DUMPABLE, 0)
         seccomp.install(processes=rules is None)
 
     def _become(self, uid: int) -> None:

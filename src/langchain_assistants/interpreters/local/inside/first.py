@@ -15,8 +15,9 @@ def stay_behind(confinement: Confinement) -> None:
     """Go on in a child; stay behind as its parent, and end as it ends.
 
     Code could change the memory of bubblewrap's own first process, which has neither
-    its filter nor its limits; this one has both. As root it does not become the code's
-    user: bubblewrap, which has no rights left, could not take it along when it dies.
+    its filter nor its limits; this one has both, and its memory is out of reach. As
+    root it does not become the code's user: bubblewrap, which has no rights left, could
+    not take it along when it dies.
     """
     waiting, confined = os.pipe()
     worker = os.fork()
@@ -26,7 +27,7 @@ def stay_behind(confinement: Confinement) -> None:
             os._exit(1)
         os.close(waiting)
         return
-    confinement.enter(as_its_user=False)
+    confinement.enter(is_first=True)
     os.dup2(0, 2)  # it was a file of the host's, which code could open in /proc
     os.dup2(confined, _NEXT)
     close_from(_NEXT + 1)

@@ -21,6 +21,7 @@ _RLIMIT_CORE = 4
 
 _SET_SECCOMP, _FILTER = 22, 2
 _NEW_NAMESPACES = 0x7E020000
+_EXIT_SIGNAL = 0xFF  # of `clone`: what the parent is told by
 _CLONE_THREAD, _CLONE_FILES, _CLONE_FS = 0x00010000, 0x400, 0x200
 _MAP_SHARED, _MAP_ANONYMOUS, _MAP_HUGE = 0x01, 0x20, 0x40000
 _TO_SWAP = (20, 21)  # MADV_COLD, MADV_PAGEOUT
@@ -194,9 +195,21 @@ def _timing() -> list[Instruction]:
 
 
 def _cloning(*, processes: bool) -> list[Instruction]:
-    """Refuse namespaces, and threads with files of their own: nobody sees those."""
+    """Refuse namespaces, and threads with files of their own: nobody sees those.
+
+    Nor may the end of a child send its parent another signal than SIGCHLD.
+    """
     thread = _CLONE_THREAD | _CLONE_FILES | _CLONE_FS
-    process = [(_ANY_BIT, 0, 1, _CLONE_THREAD), _refuse(errno.EPERM), _allow()]
+    process = [
+        *_argument(0),
+        (_ANY_BIT, 0, 1, _CLONE_THREAD),
+        _refuse(errno.EPERM),
+        (_MASK, 0, 0, _EXIT_SIGNAL),
+        (_EQUAL, 1, 0, signal.SIGCHLD),
+        (_EQUAL, 0, 1, 0),
+        _allow(),
+        _refuse(errno.EPERM),
+    ]
     return [
         *_argument(0),
         (_ANY_BIT, 0, 1, _NEW_NAMESPACES),
