@@ -9,6 +9,8 @@ import select
 from tests.interpreters.havoc import ATTACKS, attack
 from tests.interpreters.scene import HELD, Scene, loses
 
+from langchain_assistants.errors import InterpreterError
+
 __all__ = ["ATTACKS"]
 
 _PRELUDE = """
@@ -47,6 +49,33 @@ def hold():
     time.sleep(30)
 threading.Thread(target=hold, daemon=True).start()
 time.sleep(30)
+"""
+_MOVED_DESCRIPTORS = """
+import itertools
+files = [nameless("x") for _ in range(12)]
+places = [os.dup(file.fileno()) for file in files]
+for file in files:
+    file.close()
+for place in places:
+    os.write(place, bytes(900_000))
+free = [n for n in range(100, 240)]
+for turn in itertools.count():
+    index = turn % len(places)
+    new = free.pop(turn * 7 % len(free))
+    os.dup2(places[index], new)
+    os.close(places[index])
+    free.append(places[index])
+    places[index] = new
+"""
+_FLEETING_THREADS = """
+import _thread
+def go():
+    _thread.start_new_thread(go, ())
+files = [nameless("x") for _ in range(12)]
+for file in files:
+    file.write(bytes(900_000))
+go()
+libc.syscall({exit}, 0)
 """
 _LEADERLESS_MEMORY = """
 def hold():
@@ -166,6 +195,25 @@ async def files_of_a_thread_whose_leader_is_dead(scene: Scene) -> str:
 @attack
 async def files_in_descriptors_of_one_thread(scene: Scene) -> str:
     return await _loses(scene, _OWN_DESCRIPTORS)
+
+
+@attack
+async def files_in_descriptors_that_move(scene: Scene) -> str:
+    return await _loses(scene, _MOVED_DESCRIPTORS)
+
+
+@attack
+async def files_of_fleeting_threads(scene: Scene) -> str:
+    session = scene.small.session()
+    try:
+        code = _PRELUDE + _FLEETING_THREADS.format(exit=_EXIT)
+        result = await session.run(code, timeout=60)
+        told = result.error.message if result.error else ""
+        return HELD if "hid what it uses" in told else repr(result)
+    except InterpreterError as error:
+        return HELD if "written more" in str(error) else repr(error)
+    finally:
+        await session.close()
 
 
 @attack

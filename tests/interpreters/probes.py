@@ -247,12 +247,20 @@ if platform.machine() == "x86_64":
 if os.fstat(own.fileno()).st_blocks > 8:
     done.append("allocated")
 """,
+    "the_first_process_is_out_of_reach": """
+if H["jail"] == "bubblewrap":
+    for name in ("mem", "maps", "environ", "fd/0", "auxv"):
+        attempt(name, read, "/proc/1/" + name)
+    attempt("write", os.open, "/proc/1/mem", os.O_RDWR)
+""",
     "nobody_goes_on_whom_the_host_has_stopped": """
 attempt("itself", os.kill, os.getpid(), signal.SIGCONT)
 attempt("a thread", signal.pthread_kill, threading.get_ident(), signal.SIGCONT)
 if H["jail"] == "bubblewrap":
     attempt("all", os.kill, -1, signal.SIGCONT)
     attempt("a group", os.killpg, os.getpgrp(), signal.SIGCONT)
+    if os.uname().machine == "x86_64":
+        attempt("a child that ends", call, 56, int(signal.SIGCONT), 0, 0, 0, 0)
 """,
     "no_program_of_the_host_is_started_for_a_crash": """
 attempt("core", resource.setrlimit, resource.RLIMIT_CORE, (0, 1))

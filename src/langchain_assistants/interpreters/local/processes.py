@@ -128,9 +128,9 @@ def held(
         task = _living_task(process)
         maps = b""
         try:
-            for path in _held_files(task):
-                if not _add(path, sizes, channels) and steady:
-                    raise Unsteady
+            places = _note(task, sizes, channels)
+            if steady and places != _note(task, sizes, channels):
+                raise Unsteady
             maps = _maps(task, until)
         except PermissionError:
             if not _is_leaving(task):
@@ -275,6 +275,13 @@ def _is_leaving(task: str) -> bool:
     return fields is None or fields[0] in _DEAD or bool(int(fields[6]) & _EXITING)
 
 
+def _note(
+    task: str, sizes: dict[File, int], channels: set[File]
+) -> dict[str, File | None]:
+    """Note what a process holds; return what is where."""
+    return {path: _add(path, sizes, channels) for path in _held_files(task)}
+
+
 def _held_files(task: str) -> Iterator[str]:
     yield from (f"{task}/exe", f"{task}/cwd")
     with suppress(*_GONE):
@@ -318,8 +325,8 @@ def _mapped_files(task: str, maps: bytes, besides: tuple[str, ...]) -> dict[File
     return found
 
 
-def _add(path: str, sizes: dict[File, int], channels: set[File]) -> bool:
-    """Note what is somewhere; return whether it is still there."""
+def _add(path: str, sizes: dict[File, int], channels: set[File]) -> File | None:
+    """Note what is somewhere, and return it; None: it is there no more."""
     try:
         found = os.stat(path)
         key, kind = (found.st_dev, found.st_ino), stat.S_IFMT(found.st_mode)
@@ -331,5 +338,5 @@ def _add(path: str, sizes: dict[File, int], channels: set[File]) -> bool:
         ):
             sizes[key] = found.st_blocks * 512
     except _GONE:  # it ended, or closed the file, in the meantime
-        return False
-    return True
+        return None
+    return key
