@@ -77,6 +77,16 @@ for file in files:
 go()
 libc.syscall({exit}, 0)
 """
+_HANDED_ON = """
+if os.fork() == 0:
+    files = [nameless("x") for _ in range(12)]
+    for file in files:
+        file.write(bytes(900_000))
+    while True:
+        if libc.fork():
+            libc._exit(0)
+time.sleep(50)
+"""
 _LEADERLESS_MEMORY = """
 def hold():
     block = bytearray(200 << 20)
@@ -204,10 +214,21 @@ async def files_in_descriptors_that_move(scene: Scene) -> str:
 
 @attack
 async def files_of_fleeting_threads(scene: Scene) -> str:
+    return await _is_seen(scene, _FLEETING_THREADS.format(exit=_EXIT))
+
+
+@attack
+async def files_that_are_handed_on_by_forking(scene: Scene) -> str:
+    if scene.jail == "landlock":
+        return HELD  # there are no children
+    return await _is_seen(scene, _HANDED_ON)
+
+
+async def _is_seen(scene: Scene, code: str) -> str:
+    """Run code that writes too much in secret: either is found out."""
     session = scene.small.session()
     try:
-        code = _PRELUDE + _FLEETING_THREADS.format(exit=_EXIT)
-        result = await session.run(code, timeout=60)
+        result = await session.run(_PRELUDE + code, timeout=60)
         told = result.error.message if result.error else ""
         return HELD if "hid what it uses" in told else repr(result)
     except InterpreterError as error:

@@ -17,6 +17,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _GONE = (FileNotFoundError, ProcessLookupError)
 _GENERATIONS = 16  # that come while their parents are being stopped
+# Children that come while others are being stopped; how often none may have come.
+_CATCHES, _QUIET_LOOKS = 2_000, 32
 _DEAD, _STOPPED = (b"Z", b"X"), b"T"
 _EXITING = 0x4  # PF_EXITING of the kernel
 _DELETED = b" (deleted)"
@@ -29,6 +31,10 @@ _HASTE_SECONDS = 0.2
 
 File = tuple[int, int]
 """A device and an inode."""
+
+
+class Elusive(Exception):
+    """Processes come faster than they can be stopped, each from the one before."""
 
 
 class Crowd(Exception):
@@ -64,12 +70,13 @@ class Processes:
         Raises:
             OSError: There is no descriptor left to look with.
         """
+        self._known = {pid: found for pid in _pids() if (found := _process(pid))}
         self._children: dict[int, list[Process]] = defaultdict(list)
-        self._known: dict[int, Process] = {}
-        for pid in _pids():
-            if process := _process(pid):
-                self._children[process.parent].append(process)
-                self._known[process.pid] = process
+        for pid, process in list(self._known.items()):
+            # Whose parent has ended meanwhile has another one by now.
+            if process.parent not in self._known and (again := _process(pid)):
+                self._known[pid] = process = again
+            self._children[process.parent].append(process)
 
     def tree(self, pid: int) -> list[Process]:
         """Return a process and all that descend from it."""
@@ -129,7 +136,9 @@ def held(
         maps = b""
         try:
             places = _note(task, sizes, channels)
-            if steady and places != _note(task, sizes, channels):
+            if steady and (
+                None in places.values() or places != _note(task, sizes, channels)
+            ):
                 raise Unsteady
             maps = _maps(task, until)
         except PermissionError:
@@ -149,10 +158,21 @@ def held(
 
 
 @contextmanager
-def stopped(pid: int) -> Iterator[list[Process]]:
-    """Let a process and all that descend from it do nothing for a moment."""
+def stopped(pid: int, first: int | None) -> Iterator[list[Process]]:
+    """Let a process and all that descend from it do nothing for a moment.
+
+    Args:
+        pid: The process.
+        first: The first one of their namespace, to which those fall whose parents end.
+
+    Raises:
+        Elusive: New ones keep coming.
+    """
     held: set[int] = set()
+    new: set[int] = set()
     try:
+        if first is not None:
+            _stop_children(first, held)
         for _ in range(_GENERATIONS):
             tree = Processes().tree(pid)
             going = {process.pid for process in tree if not process.is_stopped}
@@ -160,11 +180,42 @@ def stopped(pid: int) -> Iterator[list[Process]]:
                 break
             for one in going:
                 _tell(one, signal.SIGSTOP)
+            new = going - held
             held |= going
+        else:
+            if new:
+                raise Elusive
         yield tree
     finally:
         for one in held:
             _tell(one, signal.SIGCONT)
+
+
+def _stop_children(pid: int, held: set[int]) -> None:
+    """Stop the children of a process, also those that live for a moment only.
+
+    Raises:
+        Elusive: Each had another one before it was stopped.
+    """
+    quiet = 0
+    for _ in range(_CATCHES):
+        new = _children(pid) - held
+        for one in new:
+            _tell(one, signal.SIGSTOP)
+        held |= new
+        quiet = 0 if new else quiet + 1
+        if quiet > _QUIET_LOOKS:
+            return
+    raise Elusive
+
+
+def _children(pid: int) -> set[int]:
+    """Return the children of a process at once; none where the kernel cannot tell."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return set(map(int, file.read().split()))
+    except OSError:
+        return set()
 
 
 def running(program: str, argument: str) -> list[int]:

@@ -25,6 +25,7 @@ from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import (
     Crowd,
+    Elusive,
     Held,
     Process,
     Processes,
@@ -160,8 +161,11 @@ class Warden:
             now = time.time_ns()
             return self._excess(worker, processes.tree(worker.pid), since=now)
         except Unsteady:
-            with stopped(worker.pid) as tree:
-                return self._excess(worker, tree)
+            try:
+                with stopped(worker.pid, worker.first_in_namespace) as tree:
+                    return self._excess(worker, tree)
+            except Elusive:
+                return "secrecy"
 
     def _excess(
         self, worker: WorkerProcess, tree: list[Process], *, since: int | None = None

@@ -8,8 +8,6 @@ import signal
 from .confinement import Confinement
 from .kernel import close_from
 
-_NEXT = 3  # the first descriptor that is nobody's
-
 
 def stay_behind(confinement: Confinement) -> None:
     """Go on in a child; stay behind as its parent, and end as it ends.
@@ -23,16 +21,12 @@ def stay_behind(confinement: Confinement) -> None:
     worker = os.fork()
     if worker == 0:
         os.close(confined)
-        if not os.read(waiting, 1):
-            os._exit(1)
+        os.read(waiting, 1)  # it ends when the parent is confined, or dead with all
         os.close(waiting)
         return
     confinement.enter(is_first=True)
     os.dup2(0, 2)  # it was a file of the host's, which code could open in /proc
-    os.dup2(confined, _NEXT)
-    close_from(_NEXT + 1)
-    os.write(_NEXT, b".")
-    os.close(_NEXT)
+    close_from(3)
     # A signal without a handler does not reach the first process.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     while True:
