@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 _LOOK_SECONDS = 0.25  # on average: code would be within its limits at a known time
 # A session that takes long to look through is looked at less often, and no other.
-_REST_PER_LOOK, _MOST_REST = 5, 2.0
+_REST_PER_LOOK, _MOST_REST = 5, 1.0
 # Kernel's memory that nobody else counts, and of which a user has only so much.
 _MOST_CHANNELS = 128
 # What many forks share is soon more than can be looked through in time.
