@@ -110,6 +110,24 @@ def fill():
 folders = [fill() for _ in range(60)]
 time.sleep(30)
 """
+_FOLDERS_ABOVE = """
+def fill(path):
+    os.makedirs(path)
+    for n in range(900):
+        open(f"{path}/{n:0250}", "w").close()
+    for n in range(900):
+        os.unlink(f"{path}/{n:0250}")
+def pin():
+    path = "d"
+    for _ in range(15):
+        fill(path)
+        path += "/d"
+    folder = os.open(path[:-2], os.O_RDONLY)
+    shutil.rmtree("d")
+    return folder
+folders = [pin() for _ in range(4)]
+time.sleep(30)
+"""
 _FILES = """
 def write():
     for n in range(12):
@@ -240,6 +258,11 @@ async def _is_seen(scene: Scene, code: str) -> str:
 @attack
 async def folders_without_a_name(scene: Scene) -> str:
     return await _loses(scene, _FOLDERS)
+
+
+@attack
+async def folders_above_one_without_a_name(scene: Scene) -> str:
+    return await _loses(scene, _FOLDERS_ABOVE)
 
 
 @attack

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import errno
 import json
+import mmap
 import os
 import select
 import signal
@@ -48,6 +49,7 @@ from langchain_assistants.interpreters.local.processes import (
     Process,
     Processes,
     held,
+    more_memory,
 )
 from langchain_assistants.interpreters.local.session import LocalSession
 from langchain_assistants.interpreters.local.users import USERS
@@ -362,6 +364,16 @@ def test_files_of_a_process_without_its_first_thread_are_seen(tmp_path: Path) ->
         tree = Processes().tree(process.pid)
         assert held(tree, besides=(), largest=4096).nameless >= 4096
         process.communicate()
+
+
+def test_page_tables_are_memory_too() -> None:
+    before = more_memory(os.getpid())
+    pages, step = 256, 1 << 21  # each page of memory needs a page of the tables
+    with mmap.mmap(-1, pages * step, flags=mmap.MAP_PRIVATE) as memory:
+        for place in range(0, pages * step, step):
+            memory[place]
+        assert more_memory(os.getpid()) >= before + pages * 2048
+    assert more_memory(0) == 0
 
 
 def test_a_list_of_files_has_an_end(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ _CATCHES, _QUIET_LOOKS = 2_000, 32
 _DEAD, _STOPPED = (b"Z", b"X"), b"T"
 _EXITING = 0x4  # PF_EXITING of the kernel
 _DELETED = b" (deleted)"
+_MOST_ABOVE = 256
 _CHANNELS = (stat.S_IFIFO, stat.S_IFSOCK)
+_MORE_MEMORY = (b"VmPTE:", b"VmSwap:")
 _ANONYMOUS = (b"/dev/zero", b"/SYSV")  # memory that is no file
 # Characters that the kernel tells of memory: pandas and matplotlib make it 100,000. Of
 # a process with more, calls that lock its memory would take long.
@@ -86,9 +88,19 @@ class Processes:
         return found
 
 
+def more_memory(pid: int) -> int:
+    """Return the bytes of a process's page tables, and of what is in swap."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            told = [line.split() for line in file if line.startswith(_MORE_MEMORY)]
+    except OSError:
+        return 0
+    return sum(int(size) * 1024 for _, size, _ in told)
+
+
 def memory(processes: Iterable[Process]) -> int:
     """Return the bytes that processes take together, shared ones counted once."""
-    return sum(_share(process) for process in processes)
+    return sum(_share(each) + more_memory(each.pid) for each in processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,11 +395,26 @@ def _add(path: str, sizes: dict[File, int], channels: set[File]) -> File | None:
         key, kind = (found.st_dev, found.st_ino), stat.S_IFMT(found.st_mode)
         if kind in _CHANNELS:
             channels.add(key)
-        # Not every file system counts the names of folders.
-        elif not found.st_nlink or (
-            kind == stat.S_IFDIR and os.readlink(path).endswith(_DELETED.decode())
-        ):
+        elif kind == stat.S_IFDIR:
+            _add_removed(path, found, sizes)
+        elif not found.st_nlink:
             sizes[key] = found.st_blocks * 512
     except _GONE:  # it ended, or closed the file, in the meantime
         return None
     return key
+
+
+def _add_removed(path: str, found: os.stat_result, sizes: dict[File, int]) -> None:
+    """Note a folder that was removed, and those above it, which it keeps."""
+    # Not every file system counts the names of folders.
+    if not found.st_nlink or os.readlink(path).endswith(_DELETED.decode()):
+        for _ in range(_MOST_ABOVE):
+            key = found.st_dev, found.st_ino
+            if key in sizes:
+                return
+            sizes[key] = found.st_blocks * 512
+            path = f"{path}/.."
+            found = os.stat(path)
+            if found.st_nlink:
+                return
+        raise Crowd

@@ -31,6 +31,7 @@ from langchain_assistants.interpreters.local.processes import (
     Processes,
     held,
     memory,
+    more_memory,
     stopped,
     user_of,
 )
@@ -199,7 +200,7 @@ class Warden:
             return "secrecy"
         if found.channels > _MOST_CHANNELS:
             return "channels"
-        at_most = sum(process.memory for process in tree)
+        at_most = sum(process.memory + more_memory(process.pid) for process in tree)
         if at_most > _MOST_SHARED * limits.memory_bytes:
             return "memory"
         # What forks share was counted for each of them: only then look closer.
