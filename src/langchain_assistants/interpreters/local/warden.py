@@ -44,6 +44,7 @@ T = TypeVar("T")
 _LOOK_SECONDS = 0.25  # on average: code would be within its limits at a known time
 # A session that takes long to look through is looked at less often, and no other.
 _REST_PER_LOOK, _MOST_REST = 5, 1.0
+_DYING_SECONDS = 0.1
 # Kernel's memory that nobody else counts, and of which a user has only so much.
 _MOST_CHANNELS = 128
 # What many forks share is soon more than can be looked through in time.
@@ -133,14 +134,14 @@ class Warden:
             try:
                 if worker.kill_at is not None and begun > worker.kill_at:
                     worker.excess = "time"
-                else:
+                elif worker.excess is None:
                     processes = processes or Processes()
                     worker.excess = self._look_at(worker, processes)
             except OSError as error:
                 # What this process has not left it may have soon; else code is at work.
                 worker.excess = None if error.errno in _NONE_LEFT else "secrecy"
-            if worker.excess is not None:
-                worker.kill()
+            # A disk may hold it for long: others are to be looked at meanwhile.
+            if worker.excess is not None and worker.strike(_DYING_SECONDS):
                 self._see_off(worker)
             now = time.monotonic()
             rest = min(_MOST_REST, _REST_PER_LOOK * (now - begun))

@@ -120,21 +120,25 @@ class WorkerProcess:
         """
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(patience)
-        if self.alive:
-            # With the first process of its namespace all others die, and bubblewrap
-            # outlives them; killed itself, it would leave them a moment.
-            first = self.first_in_namespace
-            with suppress(ProcessLookupError):
-                if first is not None:
-                    os.kill(first, signal.SIGKILL)
-                else:
-                    os.killpg(self.pid, signal.SIGKILL)
+        if self.alive and not self.strike(_DYING_SECONDS):
             # One that a disk or a network holds ends later, and nobody waits for it.
-            if not self._ends():
-                self._process.kill()
-                self._ends()
-            if first is None:
-                kill_starting(self.folder.path)
+            self._process.kill()
+            self._ends(_DYING_SECONDS)
+
+    def strike(self, seconds: float) -> bool:
+        """Kill it and all that descends from it; return whether it ends in time."""
+        # With the first process of its namespace all others die, and bubblewrap
+        # outlives them; killed itself, it would leave them a moment.
+        first = self.first_in_namespace
+        with suppress(ProcessLookupError):
+            if first is not None:
+                os.kill(first, signal.SIGKILL)
+            else:
+                os.killpg(self.pid, signal.SIGKILL)
+        has_ended = self._ends(seconds)
+        if first is None:
+            kill_starting(self.folder.path)
+        return has_ended
 
     def forget(self) -> None:
         """Close what is open for it, once it has ended and nobody talks to it."""
@@ -144,9 +148,9 @@ class WorkerProcess:
             os.close(self._info)
             self._info = -1
 
-    def _ends(self) -> bool:
+    def _ends(self, seconds: float) -> bool:
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_DYING_SECONDS)
+            self._process.wait(seconds)
         return not self.alive
 
     @property
