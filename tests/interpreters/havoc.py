@@ -86,7 +86,7 @@ while True: pass
 _DAEMON = """
 import os, signal
 if os.fork() == 0:
-    os.setsid()
+    os.setpgid(0, 0)
     if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.pause()

@@ -253,6 +253,10 @@ if H["jail"] == "bubblewrap":
         attempt(name, read, "/proc/1/" + name)
     attempt("write", os.open, "/proc/1/mem", os.O_RDWR)
 """,
+    "no_session_has_processors_of_its_own": """
+attempt("setsid", os.setsid)
+attempt("first", os.nice, -1)
+""",
     "nobody_goes_on_whom_the_host_has_stopped": """
 attempt("itself", os.kill, os.getpid(), signal.SIGCONT)
 attempt("a thread", signal.pthread_kill, threading.get_ident(), signal.SIGCONT)

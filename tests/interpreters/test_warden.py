@@ -243,6 +243,31 @@ def test_a_walk_notices_what_has_changed_its_content(
     assert len(list(trees.walk(tmp_path))) == 2
 
 
+WAITING = """
+import os, select, threading, time
+read, write = os.pipe()
+poll = select.poll()
+poll.register(read, 0)
+def wait():
+    global told
+    told = poll.poll()
+ever = threading.Event().wait
+waiting = [threading.Thread(target=act, daemon=True) for act in (wait, *[ever] * 4)]
+for thread in waiting:
+    thread.start()
+time.sleep(0.2)
+os.close(read)
+waiting[0].join()
+print(told == [(read, select.POLLNVAL)])
+"""
+
+
+async def test_nothing_is_held_for_long_by_waiting_for_it() -> None:
+    async with LocalInterpreter(jail="landlock", pool_size=0) as interpreter:
+        result = await interpreter.session().run(WAITING, timeout=60)
+        assert (result.stdout, result.error) == ("True\n", None)
+
+
 async def test_nobody_waits_forever_for_a_process_that_cannot_die(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

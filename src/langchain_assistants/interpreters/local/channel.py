@@ -30,8 +30,7 @@ class Channel:
         self._requests = requests
         self._events = events
         self._lines: deque[bytes] = deque()
-        self._rest: list[bytes] = []
-        self._rest_size = 0
+        self._rest = bytearray()
         self._received_bytes = self._received_lines = 0
         self._closed = False
 
@@ -61,7 +60,7 @@ class Channel:
         if self._received_lines % _LINES_AT_ONCE == _LINES_AT_ONCE - 1:
             await asyncio.sleep(0)  # a flood must not keep others from running
         while not self._lines:
-            if self._closed or self._rest_size > LONGEST_LINE:
+            if self._closed or len(self._rest) > LONGEST_LINE:
                 return None
             if not await self._read():
                 return None
@@ -100,11 +99,10 @@ class Channel:
                 await _ready(loop.add_reader, loop.remove_reader, self._events)
         *lines, rest = piece.split(b"\n")
         if lines:
-            lines[0] = b"".join(self._rest) + lines[0]
+            lines[0] = bytes(self._rest) + lines[0]
             self._lines.extend(lines)
-            self._rest, self._rest_size = [], 0
-        self._rest.append(rest)
-        self._rest_size += len(rest)
+            self._rest.clear()
+        self._rest += rest
         return bool(piece)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -404,10 +405,19 @@ def _add(path: str, sizes: dict[File, int], channels: set[File]) -> File | None:
     return key
 
 
+def _is_removed(path: str) -> bool:
+    """Ask by the name: not every file system counts the names of folders."""
+    try:
+        return os.readlink(path).endswith(_DELETED.decode())
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
+
+
 def _add_removed(path: str, found: os.stat_result, sizes: dict[File, int]) -> None:
     """Note a folder that was removed, and those above it, which it keeps."""
-    # Not every file system counts the names of folders.
-    if not found.st_nlink or os.readlink(path).endswith(_DELETED.decode()):
+    if not found.st_nlink or _is_removed(path):
         for _ in range(_MOST_ABOVE):
             key = found.st_dev, found.st_ino
             if key in sizes:

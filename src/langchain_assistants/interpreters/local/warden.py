@@ -45,6 +45,8 @@ _LOOK_SECONDS = 0.25  # on average: code would be within its limits at a known t
 # A session that takes long to look through is looked at less often, and no other.
 _REST_PER_LOOK, _MOST_REST = 5, 1.0
 _DYING_SECONDS = 0.1
+# What threads wait for they hold, by no descriptor; whoever is stopped lets it go.
+_STOPPED_ANYWAY, _FEW_TASKS = 0.1, 5
 # Kernel's memory that nobody else counts, and of which a user has only so much.
 _MOST_CHANNELS = 128
 # What many forks share is soon more than can be looked through in time.
@@ -160,6 +162,9 @@ class Warden:
 
     def _look_at(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         try:
+            tasks = sum(process.tasks for process in processes.tree(worker.pid))
+            if tasks > _FEW_TASKS and random.random() < _STOPPED_ANYWAY:
+                raise Unsteady
             now = time.time_ns()
             return self._excess(worker, processes.tree(worker.pid), since=now)
         except Unsteady:

@@ -68,7 +68,7 @@ class Confinement:
         Raises:
             OSError: Something could not be taken; run nothing then.
         """
-        os.nice(_NICENESS)
+        self._be_modest()
         self._go_first_when_memory_ends()
         rules = landlock.Ruleset(self.landlock) if self.landlock else None
         if rules is not None:
@@ -107,6 +107,16 @@ class Confinement:
                     prctl(_DROP_FROM_BOUNDS, capability)
                 except OSError:  # the kernel's last capability was the one before
                     break
+
+    def _be_modest(self) -> None:
+        """Leave the processors to others.
+
+        Niceness counts among processes of one session, and that of sessions among them:
+        autogroups of sched(7), where the kernel has them.
+        """
+        os.nice(_NICENESS)
+        with suppress(OSError), open("/proc/self/autogroup", "w") as group:
+            group.write(str(_NICENESS))
 
     def _go_first_when_memory_ends(self) -> None:
         """Let the kernel kill this process before others.

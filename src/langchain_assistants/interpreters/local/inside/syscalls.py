@@ -45,7 +45,8 @@ Not among them: what would make memory or files that belong to no process that i
 watched (memfd_create, descriptors in sendmsg, larger buffers by setsockopt, pages of
 files that sendfile puts into pipes), what uses up a quota of the host's user (epoll),
 names (socket, connect, bind), locks of files that can only be read (flock), and what
-would let a stopped process go on (timer_create, whose signal can be SIGCONT).
+would let a stopped process go on (timer_create, whose signal can be SIGCONT), and new
+sessions (setsid), each of which the scheduler gives as much as all of the host's.
 """
 
 CHECKED = """
@@ -60,7 +61,7 @@ clock_getres 229 114, clock_nanosleep 230 115
 
 PROCESSES = """
 fork 57 -, vfork 58 -, execve 59 221, execveat 322 281, wait4 61 260, waitid 247 95,
-setpgid 109 154, setsid 112 157, truncate 76 45
+setpgid 109 154, truncate 76 45
 """
 """Harmless where a session sees its own processes and mounts only."""
 
