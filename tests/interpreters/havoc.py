@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.interpreters.breakage import SURVIVED
-from tests.interpreters.scene import HELD, Scene, left_over, loses, survives
+from tests.interpreters.scene import HELD, Scene, closing, left_over, loses, survives
 
 from langchain_assistants.errors import InterpreterError
 from langchain_assistants.interpreters.local.folder import LISTED_FILES
@@ -143,11 +143,9 @@ def attack(function: Attack) -> Attack:
 
 def _surviving(name: str, code: str, small: bool, expected: dict[str, object]) -> None:
     async def act(scene: Scene) -> str:
-        session = (scene.small if small else scene.large).session()
-        try:
+        interpreter = scene.small if small else scene.large
+        async with closing(interpreter.session()) as session:
             return await survives(session, code, **expected)
-        finally:
-            await session.close()
 
     ATTACKS[name] = act
 
@@ -158,53 +156,36 @@ for _survived in SURVIVED:
 
 @attack
 async def a_fork_bomb(scene: Scene) -> str:
-    session = scene.large.session()
-    try:
+    async with closing(scene.large.session()) as session:
         result = await session.run(_FORKS, timeout=60)
         again = await session.run("1", timeout=60)
         return HELD if result.error is None and again.error is None else repr(result)
-    finally:
-        await session.close()
 
 
 @attack
 async def a_thread_bomb(scene: Scene) -> str:
-    session = scene.small.session()
-    try:
+    async with closing(scene.small.session()) as session:
         result = await session.run(_THREADS, timeout=60)
         # The kernel refuses, or the memory ends, or where neither stops it soon the
         # warden comes.
         again = await session.run("1", timeout=60)
         held = (not result.error or result.state_lost) and not again.error
         return HELD if held else repr(result)
-    finally:
-        await session.close()
 
 
 @attack
 async def forks_with_memory(scene: Scene) -> str:
-    session = scene.small.session()
-    try:
+    async with closing(scene.small.session()) as session:
         result = await session.run(_FORKS_WITH_MEMORY, timeout=60)
         if scene.jail == "landlock":
             return HELD if result.error and "Permission" in result.error.name else "?"
         told = result.error.message if result.error else ""
         return HELD if "memory" in told and result.state_lost else repr(result)
-    finally:
-        await session.close()
-
-
-async def _losing(scene: Scene, code: str) -> str:
-    session = scene.small.session()
-    try:
-        return await loses(session, code)
-    finally:
-        await session.close()
 
 
 @attack
 async def a_full_disk(scene: Scene) -> str:
-    return await _losing(
+    return await loses(
         scene,
         "n = 0\nwhile True:\n  n += 1\n  open(f'{n}', 'wb').write(bytes(1_000_000))",
     )
@@ -212,38 +193,35 @@ async def a_full_disk(scene: Scene) -> str:
 
 @attack
 async def files_without_a_name(scene: Scene) -> str:
-    return await _losing(scene, _NAMELESS)
+    return await loses(scene, _NAMELESS)
 
 
 @attack
 async def files_in_a_closed_folder(scene: Scene) -> str:
-    return await _losing(scene, _CLOSED.format(mode=0))
+    return await loses(scene, _CLOSED.format(mode=0))
 
 
 @attack
 async def files_in_a_folder_without_a_way_in(scene: Scene) -> str:
-    return await _losing(scene, _CLOSED.format(mode=0o444))
+    return await loses(scene, _CLOSED.format(mode=0o444))
 
 
 @attack
 async def more_files_than_a_session_keeps(scene: Scene) -> str:
-    return await _losing(scene, _MANY.format(n=1_500) + "\nimport time; time.sleep(30)")
+    return await loses(scene, _MANY.format(n=1_500) + "\nimport time; time.sleep(30)")
 
 
 @attack
 async def folders_without_an_end(scene: Scene) -> str:
-    return await _losing(scene, _DEEP)
+    return await loses(scene, _DEEP)
 
 
 @attack
 async def ten_thousand_files(scene: Scene) -> str:
-    session = scene.large.session()
-    try:
+    async with closing(scene.large.session()) as session:
         await session.run(_MANY.format(n=10_000), timeout=60)
         files = await session.list_files()
         return HELD if len(files) == LISTED_FILES else str(len(files))
-    finally:
-        await session.close()
 
 
 @attack
@@ -281,8 +259,7 @@ async def a_machine_without_memory(scene: Scene) -> str:
 
 @attack
 async def files_that_are_none(scene: Scene) -> str:
-    session = scene.large.session()
-    try:
+    async with closing(scene.large.session()) as session:
         await session.run(_SMUGGLED, timeout=60)
         listed = [file.path for file in await session.list_files()]
         if listed != ["/mnt/data/honest"]:
@@ -299,14 +276,11 @@ async def files_that_are_none(scene: Scene) -> str:
                 continue
             return f"downloaded {name!r}: {len(data)} bytes"
         return HELD
-    finally:
-        await session.close()
 
 
 @attack
 async def uploads_through_links(scene: Scene) -> str:
-    session = scene.large.session()
-    try:
+    async with closing(scene.large.session()) as session:
         victim = scene.secret
         await session.run(
             f"import os\nos.symlink({str(victim)!r}, 'file')\n"
@@ -325,8 +299,6 @@ async def uploads_through_links(scene: Scene) -> str:
         if victim.read_text() != "secret":
             return "the host's file was changed"
         return HELD if await session.download("file") == b"new" else "not replaced"
-    finally:
-        await session.close()
 
 
 @attack
@@ -346,13 +318,10 @@ async def a_closed_folder_is_deleted_all_the_same(scene: Scene) -> str:
 
 @attack
 async def a_trap_for_the_next_interpreter(scene: Scene) -> str:
-    session = scene.large.session()
-    try:
+    async with closing(scene.large.session()) as session:
         first = await session.run(_TRAP, timeout=60)
         second = await session.run(_IN_THE_TRAP, timeout=60)
         return HELD if first.state_lost and not second.error else repr(second)
-    finally:
-        await session.close()
 
 
 @attack

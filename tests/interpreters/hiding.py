@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 
 from tests.interpreters.havoc import ATTACKS, attack
-from tests.interpreters.scene import HELD, Scene, loses
+from tests.interpreters.scene import HELD, Scene, closing, end_of, loses
 
 from langchain_assistants.errors import InterpreterError
 
 __all__ = ["ATTACKS"]
 
-_PRELUDE = """
+PRELUDE = """
 import ctypes, os, shutil, signal, subprocess, threading, time
 libc = ctypes.CDLL(None)
 def nameless(name):
     file = open(name, "w+b", buffering=0)
     os.unlink(name)
     return file
+def hoard():
+    files = [nameless("x") for _ in range(12)]
+    for file in files:
+        file.write(bytes(900_000))
+    return files
+def between_looks(act):
+    os.mkdir("folder")
+    def looked_at():
+        return os.stat("folder").st_atime_ns
+    while True:
+        open("folder/x", "w").close()
+        os.unlink("folder/x")
+        before = looked_at()
+        while looked_at() == before:
+            time.sleep(0.003)
+        act()
 """
 _MAPPED = """
 libc.mmap.restype = ctypes.c_void_p
@@ -33,9 +48,7 @@ time.sleep(30)
 """
 _LEADERLESS = """
 def hold():
-    files = [nameless("x") for _ in range(12)]
-    for file in files:
-        file.write(bytes(900_000))
+    files = hoard()
     time.sleep(30)
 threading.Thread(target=hold, daemon=True).start()
 libc.syscall({exit}, 0)
@@ -43,9 +56,7 @@ libc.syscall({exit}, 0)
 _OWN_DESCRIPTORS = """
 def hold():
     libc.syscall(436, 100_000, 100_001, 2)  # close_range: a table of its own
-    files = [nameless("x") for _ in range(12)]
-    for file in files:
-        file.write(bytes(900_000))
+    files = hoard()
     time.sleep(30)
 threading.Thread(target=hold, daemon=True).start()
 time.sleep(30)
@@ -71,17 +82,13 @@ _FLEETING_THREADS = """
 import _thread
 def go():
     _thread.start_new_thread(go, ())
-files = [nameless("x") for _ in range(12)]
-for file in files:
-    file.write(bytes(900_000))
+files = hoard()
 go()
 libc.syscall({exit}, 0)
 """
 _HANDED_ON = """
 if os.fork() == 0:
-    files = [nameless("x") for _ in range(12)]
-    for file in files:
-        file.write(bytes(900_000))
+    files = hoard()
     while True:
         if libc.fork():
             libc._exit(0)
@@ -135,19 +142,12 @@ def write():
             file.write(bytes(900_000))
 """
 _BETWEEN_LOOKS = """
-os.mkdir("folder")
-def looked_at():
-    return os.stat("folder").st_atime_ns
-while True:
-    open("folder/x", "w").close()
-    os.unlink("folder/x")
-    before = looked_at()
-    while looked_at() == before:
-        time.sleep(0.003)
+def write_and_delete():
     write()
     time.sleep(0.15)
     for n in range(12):
         os.unlink(f"f{n}")
+between_looks(write_and_delete)
 """
 _LATER = """
 def later():
@@ -187,27 +187,20 @@ _EXIT = {"x86_64": 60, "aarch64": 93}.get(os.uname().machine)
 
 
 async def _loses(scene: Scene, code: str) -> str:
-    session = scene.small.session()
-    try:
-        return await loses(session, _PRELUDE + code)
-    finally:
-        await session.close()
+    return await loses(scene, PRELUDE + code)
 
 
 async def _dies(
     scene: Scene, code: str, reason: str, *, with_children: bool = True
 ) -> str:
     """Run code whose interpreter has to be killed; without children it fails."""
-    session = scene.small.session()
-    try:
-        result = await session.run(_PRELUDE + code, timeout=60)
+    async with closing(scene.small.session()) as session:
+        result = await session.run(PRELUDE + code, timeout=60)
         error = result.error
         if scene.jail == "landlock" and with_children:
             return HELD if error and "Permission" in error.name else repr(result)
         told = error.message if error else ""
         return HELD if reason in told and result.state_lost else repr(result)
-    finally:
-        await session.close()
 
 
 @attack
@@ -246,7 +239,7 @@ async def _is_seen(scene: Scene, code: str) -> str:
     """Run code that writes too much in secret: either is found out."""
     session = scene.small.session()
     try:
-        result = await session.run(_PRELUDE + code, timeout=60)
+        result = await session.run(PRELUDE + code, timeout=60)
         told = result.error.message if result.error else ""
         return HELD if "hid what it uses" in told else repr(result)
     except InterpreterError as error:
@@ -277,23 +270,19 @@ async def files_of_an_interpreter_that_is_gone(scene: Scene) -> str:
 
 @attack
 async def files_that_nobody_waits_for(scene: Scene) -> str:
-    session = scene.small.session()
-    try:
-        await session.run(_PRELUDE + _FILES + _LATER, timeout=60)
+    async with closing(scene.small.session()) as session:
+        await session.run(PRELUDE + _FILES + _LATER, timeout=60)
         assert session.lodging is not None
         first, path = session.id, session.lodging.folder.path
         assert session.lodging.worker is not None
-        ended = os.pidfd_open(session.lodging.worker.pid)
-        await asyncio.to_thread(select.select, [ended], [], [], 30)
-        os.close(ended)
+        with end_of(session.lodging.worker) as ended:
+            assert await ended()
         keeper = await session._keeper()
         await asyncio.wrap_future(keeper.refill())  # after what the warden does now
         left = path.exists() or await session.list_files()
         again = await session.run("1", timeout=60)
         is_new = again.state_lost and session.id != first
         return HELD if is_new and not left else f"{left} {again}"
-    finally:
-        await session.close()
 
 
 @attack

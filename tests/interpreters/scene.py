@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
+import select
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from langchain_assistants.interpreters.local.inside import seccomp
 from langchain_assistants.interpreters.local.processes import Processes
 from langchain_assistants.interpreters.local.runtime import readable
 from langchain_assistants.interpreters.local.session import LocalSession
+from langchain_assistants.interpreters.local.worker_process import WorkerProcess
 
 MARKER = "SECRET_OF_THE_HOST"
 SMALL = Limits(
@@ -127,20 +130,44 @@ async def survives(session: LocalSession, code: str, **expected: object) -> str:
     return HELD
 
 
-async def loses(session: LocalSession, code: str) -> str:
+async def loses(scene: Scene, code: str) -> str:
     """Run code that exceeds what a session may keep; the next call starts anew."""
-    first = await session.start()
-    folder = session.lodging.folder.path if session.lodging else None
+    async with closing(scene.small.session()) as session:
+        first = await session.start()
+        folder = session.lodging.folder.path if session.lodging else None
+        try:
+            result = await session.run(code, timeout=60)
+        except InterpreterError as error:
+            if first not in str(error) or folder is None or folder.exists():
+                return f"{error} {folder}"
+            again = await session.run("1", timeout=30)
+            if again.state_lost and session.id != first:
+                return HELD
+            return f"afterwards: {again}"
+        return f"not stopped: {result}"
+
+
+@asynccontextmanager
+async def closing(session: LocalSession) -> AsyncIterator[LocalSession]:
     try:
-        result = await session.run(code, timeout=60)
-    except InterpreterError as error:
-        if first not in str(error) or folder is None or folder.exists():
-            return f"{error} {folder}"
-        again = await session.run("1", timeout=30)
-        if again.state_lost and session.id != first:
-            return HELD
-        return f"afterwards: {again}"
-    return f"not stopped: {result}"
+        yield session
+    finally:
+        await session.close()
+
+
+@contextmanager
+def end_of(worker: WorkerProcess) -> Iterator[Callable[[], Awaitable[bool]]]:
+    """Wait for a worker's end as often as asked, a minute at most."""
+    watched = os.pidfd_open(worker.pid)
+
+    async def ended() -> bool:
+        ready, _, _ = await asyncio.to_thread(select.select, [watched], [], [], 60)
+        return bool(ready)
+
+    try:
+        yield ended
+    finally:
+        os.close(watched)
 
 
 @contextmanager

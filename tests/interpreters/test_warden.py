@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
-import json
 import mmap
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -21,20 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.interpreters.hiding import PRELUDE
+from tests.interpreters.scene import end_of
 
 from langchain_assistants.errors import InterpreterError
-from langchain_assistants.interpreters.base import Displayed
 from langchain_assistants.interpreters.local import (
     Limits,
     LocalInterpreter,
-    channel,
     keeper,
     processes,
     trees,
     warden,
     worker_process,
 )
-from langchain_assistants.interpreters.local.channel import Channel
 from langchain_assistants.interpreters.local.folder import (
     HOME,
     SHARED_MEMORY,
@@ -53,7 +50,6 @@ from langchain_assistants.interpreters.local.processes import (
 )
 from langchain_assistants.interpreters.local.session import LocalSession
 from langchain_assistants.interpreters.local.users import USERS
-from langchain_assistants.interpreters.local.worker_events import output_event
 from langchain_assistants.interpreters.local.worker_process import WorkerProcess
 
 FORGED_END = """
@@ -69,41 +65,36 @@ def worker_of(session: LocalSession) -> WorkerProcess:
     return session.lodging.worker
 
 
+async def overstays(session: LocalSession, code: str, *, seconds: float) -> None:
+    """Run code that goes on after its end; it has to be killed for it."""
+    worker = worker_of(session)
+    with end_of(worker) as ended:
+        result = await session.run(code, timeout=60)
+        assert (result.stopped, result.error) == (None, None)
+        keeper = await session._keeper()
+        keeper._warden._limits = Limits(seconds=seconds)
+        assert await ended()
+    assert worker.excess == "time"
+
+
 @pytest.mark.parametrize("jail", ["bubblewrap", "landlock"])
 async def test_code_that_forges_its_end_does_not_run_on(jail: Any) -> None:
     async with LocalInterpreter(jail=jail, pool_size=0) as interpreter:
         session = interpreter.session()
         await session.start()
-        ended = os.pidfd_open(worker_of(session).pid)
-        result = await session.run(FORGED_END, timeout=60)
-        assert (result.stopped, result.error) == (None, None)
-        keeper = await session._keeper()
-        keeper._warden._limits = Limits(seconds=0.2)
-        assert (await asyncio.to_thread(select.select, [ended], [], [], 60))[0]
-        os.close(ended)
-        assert worker_of(session).excess == "time"
+        await overstays(session, FORGED_END, seconds=0.2)
 
 
 BETWEEN_LOOKS = """
-import os, signal, threading, time
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody is told what children used
-os.mkdir("folder")
-def looked_at():
-    return os.stat("folder").st_atime_ns
-def go():
-    while True:
-        open("folder/x", "w").close()
-        os.unlink("folder/x")
-        before = looked_at()
-        while looked_at() == before:
-            time.sleep(0.003)
-        until = time.monotonic() + 0.2
-        if os.fork() == 0:
-            while time.monotonic() < until:
-                pass
-            os._exit(0)
-        time.sleep(0.21)
-threading.Thread(target=go, daemon=True).start()
+def work():
+    until = time.monotonic() + 0.2
+    if os.fork() == 0:
+        while time.monotonic() < until:
+            pass
+        os._exit(0)
+    time.sleep(0.21)
+threading.Thread(target=between_looks, args=(work,), daemon=True).start()
 """
 
 
@@ -111,13 +102,7 @@ async def test_code_that_works_between_two_looks_is_seen() -> None:
     async with LocalInterpreter(jail="bubblewrap", pool_size=0) as interpreter:
         session = interpreter.session()
         await session.start()
-        ended = os.pidfd_open(worker_of(session).pid)
-        assert (await session.run(BETWEEN_LOOKS, timeout=60)).error is None
-        keeper = await session._keeper()
-        keeper._warden._limits = Limits(seconds=1.5)
-        assert (await asyncio.to_thread(select.select, [ended], [], [], 60))[0]
-        os.close(ended)
-        assert worker_of(session).excess == "time"
+        await overstays(session, PRELUDE + BETWEEN_LOOKS, seconds=1.5)
 
 
 def test_processes_that_come_and_go_are_no_rest(
@@ -197,10 +182,9 @@ async def test_who_cannot_be_looked_at_is_killed(
         session = interpreter.session()
         await session.start()
         worker = worker_of(session)
-        ended = os.pidfd_open(worker.pid)
-        monkeypatch.setattr(warden, "Processes", look)
-        assert (await asyncio.to_thread(select.select, [ended], [], [], 60))[0]
-        os.close(ended)
+        with end_of(worker) as ended:
+            monkeypatch.setattr(warden, "Processes", look)
+            assert await ended()
         assert worker.excess == "secrecy"
 
 
@@ -460,97 +444,3 @@ def _mapped_without_a_name(path: Path) -> Iterator[None]:
     path.unlink()
     yield
     libc.munmap(address, ctypes.c_size_t(4096))
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[Channel, int]]:
-    """A channel, and the worker's end of its events."""
-    requests, to_worker = os.pipe()
-    from_worker, events = os.pipe()
-    talk = Channel(to_worker, from_worker)
-    yield talk, events
-    talk.close()
-    os.close(requests)
-    os.close(events)
-
-
-async def fed(pipe: tuple[Channel, int], line: bytes) -> dict[str, Any] | None:
-    """Send one long line as a worker does; return what comes of it."""
-    talk, events = pipe
-
-    def write() -> None:
-        with open(events, "wb", closefd=False) as file:
-            file.write(line + b"\n")
-
-    _, event = await asyncio.gather(asyncio.to_thread(write), talk.receive())
-    return event
-
-
-@pytest.mark.parametrize(
-    "inside", [b"{},", b'"",', b'"\\\\",', b"1,"], ids=["objects", "", "escapes", "1"]
-)
-async def test_a_line_of_many_small_things_is_not_even_read(
-    pipe: tuple[Channel, int], inside: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(json, "loads", lambda line: pytest.fail("it was read"))
-    assert await fed(pipe, b'{"x":[' + inside * 10_000 + b"1]}") is None
-
-
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
-async def test_an_encoding_in_which_a_line_looks_flat_is_not_understood(
-    pipe: tuple[Channel, int], encoding: str
-) -> None:
-    one_quote_in_bytes = "\u2200"
-    line = f'{{"{one_quote_in_bytes}": [{{}}, {{}}]}}'
-    assert await fed(pipe, line.encode()) == json.loads(line)
-    assert await fed(pipe, line.encode(encoding)) is None
-
-
-async def test_a_long_text_of_quotes_and_brackets_arrives(
-    pipe: tuple[Channel, int],
-) -> None:
-    event = {"type": "stdout", "text": '{"a": "\\"}[],\n' * 50_000}
-    assert await fed(pipe, json.dumps(event).encode()) == event
-
-
-@pytest.mark.parametrize(("limit", "most"), [("MOST_LINES", 5), ("MOST_BYTES", 14)])
-async def test_lines_that_say_nothing_are_counted(
-    pipe: tuple[Channel, int],
-    limit: str,
-    most: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(channel, limit, most)
-    talk, events = pipe
-    os.write(events, b"{}\n" * 20)
-    for _ in range(2):
-        await talk.send(number=1)
-        read = 0
-        while await talk.receive() is not None:
-            read += 1
-        assert read in (5, 7)
-
-
-async def test_a_flood_of_lines_lets_others_run(pipe: tuple[Channel, int]) -> None:
-    talk, events = pipe
-    os.write(events, b"{}\n" * 2_000)
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    running = asyncio.create_task(other())
-    for _ in range(2_000):
-        assert await talk.receive() == {}
-    running.cancel()
-    assert turns >= 20
-
-
-@pytest.mark.parametrize("mime", ["a/b\nc", "a/b\r", "a/\u00e9", "a/\x00"])
-def test_a_display_under_a_name_that_is_none_is_dropped(mime: str) -> None:
-    event = {"type": "display", "text": {"a/b+c.d; e=f": "x"}, "data": {}}
-    assert output_event(event) == Displayed({"a/b+c.d; e=f": "x"})
-    assert output_event({**event, "text": {mime: "x"}}) is None

@@ -32,7 +32,7 @@ _HIDDEN = (
     "timer_list",
 )
 _DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
-_TIMERS = 1_000
+_WAITING_SIGNALS = 1_000
 # Fewer than a machine has numbers for; a desktop has some thousands.
 _TASKS_OF_A_USER = 10_000
 _MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
@@ -188,8 +188,8 @@ def _rlimits(limits: Limits, *, own_tasks: bool) -> dict[str, int]:
         "NOFILE": limits.open_files,
         # With 0 a program that the host has for crashes would be started all the same.
         "CORE": 1,
-        # Timers: memory of the kernel, of which a user has only so much.
-        "SIGPENDING": _TIMERS,
+        # Memory of the kernel, of which a user has only so much.
+        "SIGPENDING": _WAITING_SIGNALS,
         "NPROC": limits.tasks if own_tasks else _TASKS_OF_A_USER,
     }
 

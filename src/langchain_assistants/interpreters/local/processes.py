@@ -25,7 +25,6 @@ _EXITING = 0x4  # PF_EXITING of the kernel
 _DELETED = b" (deleted)"
 _MOST_ABOVE = 256
 _CHANNELS = (stat.S_IFIFO, stat.S_IFSOCK)
-_MORE_MEMORY = (b"VmPTE:", b"VmSwap:")
 _ANONYMOUS = (b"/dev/zero", b"/SYSV")  # memory that is no file
 # Characters that the kernel tells of memory: pandas and matplotlib make it 100,000. Of
 # a process with more, calls that lock its memory would take long.
@@ -52,7 +51,8 @@ class Process:
         memory: Resident bytes, shared ones included.
         seconds: Processor time, that of children included which it waited for.
         is_stopped: Whether it does nothing until it is told to go on.
-        is_hiding: Whether no thread of it lived long enough to be looked at.
+        living: Its first thread that lives, and tells of what all share; None: none of
+            them lived long enough to be looked at.
     """
 
     pid: int
@@ -61,7 +61,7 @@ class Process:
     memory: int
     seconds: float
     is_stopped: bool = False
-    is_hiding: bool = False
+    living: int | None = None
 
 
 class Processes:
@@ -91,12 +91,7 @@ class Processes:
 
 def more_memory(pid: int) -> int:
     """Return the bytes of a process's page tables, and of what is in swap."""
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            told = [line.split() for line in file if line.startswith(_MORE_MEMORY)]
-    except OSError:
-        return 0
-    return sum(int(size) * 1024 for _, size, _ in told)
+    return _bytes_of(f"/proc/{pid}/status", b"VmPTE:", b"VmSwap:") or 0
 
 
 def memory(processes: Iterable[Process]) -> int:
@@ -145,7 +140,7 @@ def held(
     left = _MOST_MAPS
     until = time.monotonic() + _HASTE_SECONDS if steady else None
     for process in processes:
-        task = _living_task(process)
+        task = f"/proc/{process.living or process.pid}"
         maps = b""
         try:
             places = _note(task, sizes, channels)
@@ -157,6 +152,8 @@ def held(
         except PermissionError:
             if not _is_leaving(task):
                 raise
+            if steady:
+                raise Unsteady from None
         left -= len(maps)
         if left < 0:
             raise Crowd
@@ -181,30 +178,28 @@ def stopped(pid: int, first: int | None) -> Iterator[list[Process]]:
     Raises:
         Elusive: New ones keep coming.
     """
-    held: set[int] = set()
+    halted: set[int] = set()
     new: set[int] = set()
     try:
         if first is not None:
-            _stop_children(first, held)
+            _stop_children(first, halted)
         for _ in range(_GENERATIONS):
             tree = Processes().tree(pid)
             going = {process.pid for process in tree if not process.is_stopped}
             if not going:
                 break
-            for one in going:
-                _tell(one, signal.SIGSTOP)
-            new = going - held
-            held |= going
+            new = going - halted
+            _halt(going, halted)
         else:
             if new:
                 raise Elusive
         yield tree
     finally:
-        for one in held:
+        for one in halted:
             _tell(one, signal.SIGCONT)
 
 
-def _stop_children(pid: int, held: set[int]) -> None:
+def _stop_children(pid: int, halted: set[int]) -> None:
     """Stop the children of a process, also those that live for a moment only.
 
     Raises:
@@ -212,14 +207,18 @@ def _stop_children(pid: int, held: set[int]) -> None:
     """
     quiet = 0
     for _ in range(_CATCHES):
-        new = _children(pid) - held
-        for one in new:
-            _tell(one, signal.SIGSTOP)
-        held |= new
+        new = _children(pid) - halted
+        _halt(new, halted)
         quiet = 0 if new else quiet + 1
         if quiet > _QUIET_LOOKS:
             return
     raise Elusive
+
+
+def _halt(pids: set[int], halted: set[int]) -> None:
+    for pid in pids:
+        _tell(pid, signal.SIGSTOP)
+    halted |= pids
 
 
 def _children(pid: int) -> set[int]:
@@ -276,21 +275,23 @@ def _process(pid: int) -> Process | None:
     if fields is None:
         return None
     tasks = int(fields[17])
-    living: list[bytes] | None = fields
+    living: int | None = pid
     if fields[0] in _DEAD:
         if tasks <= 1:  # its parent has not heard of it yet
             return None
         # Other threads live on: what they use is told by them alone.
-        told = map(_fields, _threads(f"/proc/{pid}"))
-        living = next((f for f in told if f and f[0] not in _DEAD), None)
+        # What is below /proc/PID/task has no map_files.
+        told = ((tid, _fields(f"/proc/{tid}")) for tid in _threads(pid))
+        alive = ((tid, of) for tid, of in told if of and of[0] not in _DEAD)
+        living, fields = next(alive, (None, fields))
     return Process(
         pid,
         parent=int(fields[1]),
         tasks=tasks,
-        memory=int((living or fields)[21]) * _PAGE,
+        memory=int(fields[21]) * _PAGE,
         seconds=sum(map(int, fields[11:15])) * _TICK,
-        is_stopped=living is not None and living[0] == _STOPPED,
-        is_hiding=living is None,
+        is_stopped=fields[0] == _STOPPED,
+        living=living,
     )
 
 
@@ -303,34 +304,27 @@ def _fields(folder: str) -> list[bytes] | None:
         return None
 
 
-def _living_task(process: Process) -> str:
-    """Return where a process tells of itself: at its first thread that lives."""
-    folder = f"/proc/{process.pid}"
-    if process.tasks > 1 and (told := _fields(folder)) and told[0] in _DEAD:
-        for task in _threads(folder):
-            if (told := _fields(task)) and told[0] not in _DEAD:
-                # There are no /proc/PID/task/TID/map_files.
-                return f"/proc/{os.path.basename(task)}"
-    return folder
-
-
-def _threads(folder: str) -> list[str]:
+def _threads(pid: int) -> list[int]:
     try:
-        return [f"{folder}/task/{tid}" for tid in os.listdir(f"{folder}/task")]
+        return [int(tid) for tid in os.listdir(f"/proc/{pid}/task")]
     except _GONE:
         return []
 
 
 def _share(process: Process) -> int:
     """Return the proportional part of a process, or all of it when that is secret."""
+    told = _bytes_of(f"/proc/{process.pid}/smaps_rollup", b"Pss:")
+    return process.memory if told is None else told
+
+
+def _bytes_of(path: str, *names: bytes) -> int | None:
+    """Add up lines of a table in kilobytes; None: it has none of them, or is secret."""
     try:
-        with open(f"/proc/{process.pid}/smaps_rollup", "rb") as file:
-            for line in file:
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) * 1024
+        with open(path, "rb") as file:
+            told = [int(line.split()[1]) for line in file if line.startswith(names)]
     except OSError:
-        pass
-    return process.memory
+        return None
+    return sum(told) * 1024 if told else None
 
 
 def _is_leaving(task: str) -> bool:

@@ -134,9 +134,11 @@ class Warden:
             if begun + _TOGETHER_SECONDS < worker.look_at:
                 continue
             try:
-                if worker.kill_at is not None and begun > worker.kill_at:
+                if worker.excess is not None:
+                    pass  # it was struck, and is slow to die
+                elif worker.kill_at is not None and begun > worker.kill_at:
                     worker.excess = "time"
-                elif worker.excess is None:
+                else:
                     processes = processes or Processes()
                     worker.excess = self._look_at(worker, processes)
             except OSError as error:
@@ -162,11 +164,10 @@ class Warden:
 
     def _look_at(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         try:
-            tasks = sum(process.tasks for process in processes.tree(worker.pid))
-            if tasks > _FEW_TASKS and random.random() < _STOPPED_ANYWAY:
+            tree = processes.tree(worker.pid)
+            if _tasks(tree) > _FEW_TASKS and random.random() < _STOPPED_ANYWAY:
                 raise Unsteady
-            now = time.time_ns()
-            return self._excess(worker, processes.tree(worker.pid), since=now)
+            return self._excess(worker, tree, since=time.time_ns())
         except Unsteady:
             try:
                 with stopped(worker.pid, worker.first_in_namespace) as tree:
@@ -192,9 +193,9 @@ class Warden:
         if is_idle and worker.idleness.broken(tree) > limits.seconds:
             return "time"
         # The worker's own threads and bubblewrap's processes are no tasks of the code.
-        if sum(process.tasks for process in tree) > limits.tasks + 8:
+        if _tasks(tree) > limits.tasks + 8:
             return "tasks"
-        if any(process.is_hiding for process in tree):
+        if any(process.living is None for process in tree):
             if since is not None:
                 raise Unsteady
             return "secrecy"
@@ -257,6 +258,10 @@ class Warden:
         # Root without CAP_SYS_PTRACE: what is not the user's is bubblewrap, and ours.
         with eyes_of(user):
             return look([process for process in tree if user_of(process.pid) == user])
+
+
+def _tasks(tree: list[Process]) -> int:
+    return sum(process.tasks for process in tree)
 
 
 @cache

@@ -108,11 +108,9 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         **dict.fromkeys(_ABOUT_A_PROCESS, asking),
         **dict.fromkeys(_WITH_A_CLOCK, _timing()),
         "getpriority": [
-            *_argument(0),
-            (_EQUAL, 1, 0, os.PRIO_PROCESS),
-            _refuse(errno.EPERM),
-            *([_allow()] if processes else _one_of(1, [0, own_pid])),
-            _refuse(errno.EPERM),
+            *_unless(0, os.PRIO_PROCESS, _refuse(errno.EPERM)),
+            *([] if processes else _one_of(1, [0, own_pid])),
+            _allow() if processes else _refuse(errno.EPERM),
         ],
         "clone": _cloning(processes=processes),
         # Whom the host has stopped must not go on before the host says so.
@@ -120,12 +118,8 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         "tgkill": [*_no_going_on(2), *signalling],
         "tkill": [*_no_going_on(1), _allow() if processes else _refuse(errno.ENOSYS)],
         "prlimit64": [
-            *_argument(0),
-            (_EQUAL, 1, 0, 0),
-            _refuse(errno.EPERM),
-            *_argument(1),
-            (_EQUAL, 1, 0, _RLIMIT_CORE),
-            _allow(),
+            *_unless(0, 0, _refuse(errno.EPERM)),
+            *_unless(1, _RLIMIT_CORE, _allow()),
             # Only asking: with another limit the host's program for crashes would run.
             *_argument(2),
             (_EQUAL, 0, 3, 0),
@@ -144,9 +138,7 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         "socket": [_refuse(errno.EACCES)],
         # A datagram socket sends to any name, even one of a connected pair.
         "socketpair": [
-            *_argument(0),
-            (_EQUAL, 1, 0, _UNIX),
-            _refuse(errno.EACCES),
+            *_unless(0, _UNIX, _refuse(errno.EACCES)),
             *_argument(1),
             (_MASK, 0, 0, 0xF),
             (_EQUAL, 1, 0, _STREAM),
@@ -165,21 +157,14 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         # It fills the disk sooner than anybody can look; others write instead.
         "fallocate": [_refuse(errno.EOPNOTSUPP)],
         # Memory in swap is not seen: let nobody send his there.
-        "madvise": [
-            *_one_of(2, _TO_SWAP, _refuse(errno.EINVAL)),
-            _allow(),
-        ],
+        "madvise": [*_one_of(2, _TO_SWAP, _refuse(errno.EINVAL)), _allow()],
         # It can give a thread descriptors of its own, as `clone` could.
         "close_range": [*_one_of(2, [0, _CLOSE_ON_EXEC_RANGE]), _refuse(errno.EINVAL)],
     }
 
 
 def _no_going_on(signal_index: int) -> list[Instruction]:
-    return [
-        *_argument(signal_index),
-        (_EQUAL, 0, 1, signal.SIGCONT),
-        _refuse(errno.EPERM),
-    ]
+    return _one_of(signal_index, [signal.SIGCONT], _refuse(errno.EPERM))
 
 
 def _timing() -> list[Instruction]:
@@ -247,6 +232,10 @@ def _one_of(
 ) -> list[Instruction]:
     judged = [((_EQUAL, 0, 1, value), verdict) for value in values]
     return [*_argument(index), *(step for pair in judged for step in pair)]
+
+
+def _unless(index: int, value: int, verdict: Instruction) -> list[Instruction]:
+    return [*_argument(index), (_EQUAL, 1, 0, value), verdict]
 
 
 def _not_all_of(index: int, bits: int) -> list[Instruction]:
