@@ -277,6 +277,20 @@ if H["jail"] == "bubblewrap":
         if line.rpartition(":")[2].strip("/"):
             done.append(line)
 """,
+    "nothing_of_the_machine_is_set": """
+import stat
+for top, folders, files in os.walk("/proc"):
+    folders[:] = [name for name in folders if not name.isdigit()]
+    for name in files:
+        try:
+            file = os.open(f"{top}/{name}", os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            continue
+        # /dev/null hides some, and the numbers of its own processes need a right.
+        if not stat.S_ISCHR(os.fstat(file).st_mode) and name != "ns_last_pid":
+            done.append(f"{top}/{name}")
+        os.close(file)
+""",
     "files_are_opened_to_read_or_write_only": """
 for path in (H["secret"], os.__file__, "own", "/dev/ptmx", "/dev/null"):
     for more in (0, os.O_TRUNC, os.O_CREAT):

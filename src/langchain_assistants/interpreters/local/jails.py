@@ -26,10 +26,11 @@ JailName = Literal["bubblewrap", "landlock", "none"]
 
 # Not /dev/zero, whose shared memory belongs to nobody, and no terminals.
 _DEVICES = ("/dev/urandom", "/dev/random", "/dev/full")
-# Names of the host's keys, its addresses and timers, how its kernel was started.
+# Names of the host's keys, its addresses and timers, how its kernel was started, and
+# where all may order to be told of the host's load.
 _HIDDEN = (
     *("cmdline", "kallsyms", "kcore", "key-users", "keys", "sched_debug"),
-    "timer_list",
+    *("timer_list", "pressure/cpu", "pressure/io", "pressure/irq", "pressure/memory"),
 )
 _DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
 _WAITING_SIGNALS = 1_000
