@@ -24,6 +24,10 @@ def hoard():
     for file in files:
         file.write(bytes(900_000))
     return files
+def grow(path):
+    os.makedirs(path)
+    for n in range(900):
+        os.link("one", f"{path}/{n:0250}")
 def between_looks(act):
     os.mkdir("folder")
     def looked_at():
@@ -107,32 +111,42 @@ for _ in range(4):
 time.sleep(30)
 """
 _FOLDERS = """
+open("one", "w").close()
 def fill():
-    os.mkdir("d")
-    for n in range(900):
-        open(f"d/{n:0250}", "w").close()
+    grow("d")
     folder = os.open("d", os.O_RDONLY)
     shutil.rmtree("d")
     return folder
-folders = [fill() for _ in range(60)]
+folders = [fill() for _ in range(40)]
 time.sleep(30)
 """
 _FOLDERS_ABOVE = """
-def fill(path):
-    os.makedirs(path)
-    for n in range(900):
-        open(f"{path}/{n:0250}", "w").close()
-    for n in range(900):
-        os.unlink(f"{path}/{n:0250}")
+open("one", "w").close()
 def pin():
     path = "d"
-    for _ in range(15):
-        fill(path)
+    for _ in range(10):
+        grow(path)
+        for name in os.listdir(path):
+            os.unlink(f"{path}/{name}")
         path += "/d"
     folder = os.open(path[:-2], os.O_RDONLY)
     shutil.rmtree("d")
     return folder
 folders = [pin() for _ in range(4)]
+time.sleep(30)
+"""
+_EMPTY = """
+def chain():
+    os.mkdir("0")
+    folder = os.open("0", os.O_RDONLY)
+    for n in range(12):
+        os.mkdir("above")
+        os.rename("0", "above/0")
+        os.rename("above", "0")
+        os.rmdir("0/0")
+    os.rmdir("0")
+    return folder
+folders = [chain() for _ in range(100)]
 time.sleep(30)
 """
 _FILES = """
@@ -259,6 +273,11 @@ async def folders_above_one_without_a_name(scene: Scene) -> str:
 
 
 @attack
+async def more_things_without_a_name_than_a_session_keeps(scene: Scene) -> str:
+    return await _loses(scene, _EMPTY)
+
+
+@attack
 async def files_that_are_there_between_two_looks(scene: Scene) -> str:
     return await _loses(scene, _FILES + _BETWEEN_LOOKS)
 
@@ -277,8 +296,8 @@ async def files_that_nobody_waits_for(scene: Scene) -> str:
         assert session.lodging.worker is not None
         with end_of(session.lodging.worker) as ended:
             assert await ended()
-        keeper = await session._keeper()
-        await asyncio.wrap_future(keeper.refill())  # after what the warden does now
+        warden = (await session._keeper())._warden
+        await asyncio.wrap_future(warden.ask(warden._look))
         left = path.exists() or await session.list_files()
         again = await session.run("1", timeout=60)
         is_new = again.state_lost and session.id != first

@@ -8,11 +8,13 @@ import errno
 import mmap
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,26 +28,29 @@ from langchain_assistants.errors import InterpreterError
 from langchain_assistants.interpreters.local import (
     Limits,
     LocalInterpreter,
+    holdings,
     keeper,
-    processes,
     trees,
     warden,
     worker_process,
 )
+from langchain_assistants.interpreters.local import (
+    folder as folders,
+)
 from langchain_assistants.interpreters.local.folder import (
     HOME,
+    LISTED_FILES,
     SHARED_MEMORY,
     TEMPORARY,
     SessionFolder,
     Usage,
 )
+from langchain_assistants.interpreters.local.holdings import Held, held
 from langchain_assistants.interpreters.local.idleness import Idleness
 from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import (
-    Held,
     Process,
     Processes,
-    held,
     more_memory,
 )
 from langchain_assistants.interpreters.local.session import LocalSession
@@ -192,7 +197,8 @@ async def test_who_cannot_be_looked_at_is_killed(
 async def test_who_keeps_the_warden_waiting_is_stopped_and_looked_at(
     jail: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_HASTE_SECONDS", -1.0)
+    monkeypatch.setattr(holdings, "_HASTE_SECONDS", -1.0)
+    monkeypatch.setattr(warden, "_STOPPED_ANYWAY", 0.0)
     asked: list[bool] = []
 
     def look(tree: list[Process], *, steady: bool, **how: Any) -> Held:
@@ -371,7 +377,7 @@ def test_files_of_a_process_without_its_first_thread_are_seen(tmp_path: Path) ->
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
         tree = Processes().tree(process.pid)
-        assert held(tree, besides=(), largest=4096).nameless >= 4096
+        assert held(tree, besides=(), largest=4096, most=9).nameless.size >= 4096
         process.communicate()
 
 
@@ -391,6 +397,25 @@ def test_a_list_of_files_has_an_end(tmp_path: Path) -> None:
         folder.write(f"{number}.txt", b"")
     assert len(folder.files(most=9)) == 9
     assert len(folder.files(most=4)) == 4
+
+
+def test_a_list_of_files_with_long_names_is_not_kept_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = SessionFolder(tmp_path, None)
+    names = ["x" * 255] * 60
+    info = folder.data.stat()
+    regular = os.stat_result((stat.S_IFREG, 1, 1, 1, *info[4:]))
+    walked = (((*names, f"{n:05}"), regular) for n in range(20_000))
+    monkeypatch.setattr(folders, "walk", lambda _: walked)
+    tracemalloc.start()
+    try:
+        found = folder.files(most=20_000)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found) == LISTED_FILES
+    assert most < 2 * LISTED_FILES * len(found[0].path)
 
 
 def credentials() -> dict[str, str]:
@@ -420,7 +445,7 @@ def test_names_next_to_those_of_python_are_the_code_s(
     python.mkdir()
 
     def nameless() -> int:
-        return held([own], besides=(str(python),), largest=4096).nameless
+        return held([own], besides=(str(python),), largest=4096, most=99).nameless.size
 
     before = nameless()
     with _mapped_without_a_name(python / "library"):

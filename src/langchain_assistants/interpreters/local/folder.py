@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from heapq import nlargest
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -154,15 +155,16 @@ class SessionFolder:
         Hidden ones are left out, and what lies in hidden folders. It ends after `most`
         entries: folders that move ahead of it would keep it going for hours.
         """
-        found = [
-            FileInfo(str(PurePosixPath(HOME, *parts)), info.st_size, info.st_mtime)
+        found = (
+            FileInfo("/".join((HOME, *parts)), info.st_size, info.st_mtime)
             for parts, info in islice(walk(self.data), most)
             if stat.S_ISREG(info.st_mode)
             and info.st_nlink == 1
             and all(part.isprintable() and part[0] != "." for part in parts)
-        ]
-        found.sort(key=lambda file: file.modified, reverse=True)
-        return sorted(found[:LISTED_FILES], key=lambda file: file.path)
+        )
+        # Names can be long: those of many files are not kept all at once.
+        newest = nlargest(LISTED_FILES, found, key=lambda file: file.modified)
+        return sorted(newest, key=lambda file: file.path)
 
     def usage(self, most: int, *, since: int | None = None) -> Usage:
         """Add up what all files take; stop after `most` entries.

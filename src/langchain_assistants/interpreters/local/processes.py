@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-import stat
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from langchain_assistants.interpreters.local.trees import Unsteady
-
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
-_GONE = (FileNotFoundError, ProcessLookupError)
+GONE = (FileNotFoundError, ProcessLookupError)
+"""What is raised when one asks for a process that has ended, or what it closed."""
 _GENERATIONS = 16  # that come while their parents are being stopped
 # Children that come while others are being stopped; how often none may have come.
 _CATCHES, _QUIET_LOOKS = 2_000, 32
 _DEAD, _STOPPED = (b"Z", b"X"), b"T"
 _EXITING = 0x4  # PF_EXITING of the kernel
-_DELETED = b" (deleted)"
-_MOST_ABOVE = 256
-_CHANNELS = (stat.S_IFIFO, stat.S_IFSOCK)
-_ANONYMOUS = (b"/dev/zero", b"/SYSV")  # memory that is no file
-# Characters that the kernel tells of memory: pandas and matplotlib make it 100,000. Of
-# a process with more, calls that lock its memory would take long.
-_MOST_MAPS, _MOST_MAPS_OF_ONE = 8_000_000, 1_000_000
-_HASTE_SECONDS = 0.2
-
-File = tuple[int, int]
-"""A device and an inode."""
 
 
 class Elusive(Exception):
     """Processes come faster than they can be stopped, each from the one before."""
-
-
-class Crowd(Exception):
-    """So much is mapped that nobody could look through it in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,74 +78,6 @@ def more_memory(pid: int) -> int:
 def memory(processes: Iterable[Process]) -> int:
     """Return the bytes that processes take together, shared ones counted once."""
     return sum(_share(each) + more_memory(each.pid) for each in processes)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What processes hold that has no name.
-
-    Attributes:
-        nameless: Bytes of the disk, of files and folders that were deleted.
-        channels: Pipes and sockets.
-    """
-
-    nameless: int
-    channels: int
-
-
-def held(
-    processes: Iterable[Process],
-    *,
-    besides: tuple[str, ...],
-    largest: int,
-    steady: bool = False,
-) -> Held:
-    """Return what is held by descriptors, in memory, as a program or as the place.
-
-    Args:
-        processes: Who may hold it. Threads of one share it all: the filter of system
-            calls sees to it.
-        besides: Where they write nothing: a package's upgrade takes files away too.
-        largest: What a file is taken for whose size cannot be seen.
-        steady: Whether all has to be seen at once, without waiting for locks of memory.
-
-    Raises:
-        Crowd: They hold too much to be looked through.
-        PermissionError: One keeps secret what it holds.
-        Unsteady: They keep us waiting, or put things elsewhere in front of us, and
-            `steady` forbids it.
-    """
-    sizes: dict[File, int] = {}
-    channels: set[File] = set()
-    mapped: dict[File, str] = {}
-    left = _MOST_MAPS
-    until = time.monotonic() + _HASTE_SECONDS if steady else None
-    for process in processes:
-        task = f"/proc/{process.living or process.pid}"
-        maps = b""
-        try:
-            places = _note(task, sizes, channels)
-            if steady and (
-                None in places.values() or places != _note(task, sizes, channels)
-            ):
-                raise Unsteady
-            maps = _maps(task, until)
-        except PermissionError:
-            if not _is_leaving(task):
-                raise
-            if steady:
-                raise Unsteady from None
-        left -= len(maps)
-        if left < 0:
-            raise Crowd
-        mapped |= _mapped_files(task, maps, besides)
-    for file in mapped.keys() - sizes.keys():
-        _hurry(until)
-        try:
-            _add(mapped[file], sizes, channels)
-        except PermissionError:  # the size is told to root alone
-            sizes[file] = largest
-    return Held(sum(sizes.values()), len(channels))
 
 
 @contextmanager
@@ -253,7 +166,7 @@ def user_of(pid: int) -> int | None:
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             users = next(line for line in file if line.startswith(b"Uid:"))
-    except _GONE:
+    except GONE:
         return None
     return int(users.split()[1])
 
@@ -300,14 +213,14 @@ def _fields(folder: str) -> list[bytes] | None:
     try:
         with open(f"{folder}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()
-    except (*_GONE, PermissionError):
+    except (*GONE, PermissionError):
         return None
 
 
 def _threads(pid: int) -> list[int]:
     try:
         return [int(tid) for tid in os.listdir(f"/proc/{pid}/task")]
-    except _GONE:
+    except GONE:
         return []
 
 
@@ -327,98 +240,7 @@ def _bytes_of(path: str, *names: bytes) -> int | None:
     return sum(told) * 1024 if told else None
 
 
-def _is_leaving(task: str) -> bool:
+def is_leaving(task: str) -> bool:
     """Return whether a process or thread ends, and is nobody's to look at any more."""
     fields = _fields(task)
     return fields is None or fields[0] in _DEAD or bool(int(fields[6]) & _EXITING)
-
-
-def _note(
-    task: str, sizes: dict[File, int], channels: set[File]
-) -> dict[str, File | None]:
-    """Note what a process holds; return what is where."""
-    return {path: _add(path, sizes, channels) for path in _held_files(task)}
-
-
-def _held_files(task: str) -> Iterator[str]:
-    yield from (f"{task}/exe", f"{task}/cwd")
-    with suppress(*_GONE):
-        yield from (f"{task}/fd/{name}" for name in os.listdir(f"{task}/fd"))
-
-
-def _maps(task: str, until: float | None) -> bytes:
-    told: list[bytes] = []
-    left = _MOST_MAPS_OF_ONE
-    with suppress(*_GONE), open(f"{task}/maps", "rb", buffering=0) as file:
-        while piece := file.read(_PAGE):
-            told.append(piece)
-            left -= len(piece)
-            if left < 0:
-                raise Crowd
-            _hurry(until)
-    return b"".join(told)
-
-
-def _hurry(until: float | None) -> None:
-    if until is not None and time.monotonic() > until:
-        raise Unsteady
-
-
-def _mapped_files(task: str, maps: bytes, besides: tuple[str, ...]) -> dict[File, str]:
-    """Return nameless files in memory, by where they can be asked for."""
-    if _DELETED not in maps:
-        return {}
-    found: dict[File, str] = {}
-    others = tuple(map(os.fsencode, besides))
-    below = (*(path + b"/" for path in others), *_ANONYMOUS)
-    for line in maps.split(b"\n"):
-        if line.endswith(_DELETED):
-            addresses, _, _, device, inode, name = line.split(maxsplit=5)
-            if name.startswith(below) or name.removesuffix(_DELETED) in others:
-                continue
-            major, minor = (int(part, 16) for part in device.split(b":"))
-            start, end = (part.lstrip(b"0").decode() for part in addresses.split(b"-"))
-            key = os.makedev(major, minor), int(inode)
-            found[key] = f"{task}/map_files/{start}-{end}"
-    return found
-
-
-def _add(path: str, sizes: dict[File, int], channels: set[File]) -> File | None:
-    """Note what is somewhere, and return it; None: it is there no more."""
-    try:
-        found = os.stat(path)
-        key, kind = (found.st_dev, found.st_ino), stat.S_IFMT(found.st_mode)
-        if kind in _CHANNELS:
-            channels.add(key)
-        elif kind == stat.S_IFDIR:
-            _add_removed(path, found, sizes)
-        elif not found.st_nlink:
-            sizes[key] = found.st_blocks * 512
-    except _GONE:  # it ended, or closed the file, in the meantime
-        return None
-    return key
-
-
-def _is_removed(path: str) -> bool:
-    """Ask by the name: not every file system counts the names of folders."""
-    try:
-        return os.readlink(path).endswith(_DELETED.decode())
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return False
-        raise
-
-
-def _add_removed(path: str, found: os.stat_result, sizes: dict[File, int]) -> None:
-    """Note a folder that was removed, and those above it, which it keeps."""
-    if not found.st_nlink or _is_removed(path):
-        for _ in range(_MOST_ABOVE):
-            key = found.st_dev, found.st_ino
-            if key in sizes:
-                return
-            sizes[key] = found.st_blocks * 512
-            path = f"{path}/.."
-            found = os.stat(path)
-            if found.st_nlink:
-                return
-        raise Crowd

@@ -104,11 +104,11 @@ def delete_tree(top: Path) -> None:
                 if inner is None:
                     here = os.readlink(f"/proc/self/fd/{fd}")
                     raise OSError(f"A folder below {here} is locked")
-                fd = _instead_of(fd, inner)
+                fd = instead_of(fd, inner)
                 above.append((name, left))
                 left = os.listdir(fd)
             else:
-                fd = _instead_of(fd, os.open("..", AS_FOLDER, dir_fd=fd))
+                fd = instead_of(fd, os.open("..", AS_FOLDER, dir_fd=fd))
                 name, left = above.pop()
                 os.rmdir(name, dir_fd=fd)
     finally:
@@ -116,6 +116,7 @@ def delete_tree(top: Path) -> None:
     top.rmdir()
 
 
-def _instead_of(fd: int, other: int) -> int:
+def instead_of(fd: int, other: int) -> int:
+    """Close a descriptor and return another, which takes its place."""
     os.close(fd)
     return other

@@ -20,16 +20,15 @@ from langchain_assistants.interpreters.local.folder import (
     HOME,
     SHARED_MEMORY,
     TEMPORARY,
+    Usage,
 )
+from langchain_assistants.interpreters.local.holdings import Crowd, Held, held
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import (
-    Crowd,
     Elusive,
-    Held,
     Process,
     Processes,
-    held,
     memory,
     more_memory,
     stopped,
@@ -53,6 +52,7 @@ _MOST_CHANNELS = 128
 _MOST_SHARED = 16
 # Who is due soon is looked at now: one look at all processes then serves them all.
 _TOGETHER_SECONDS = 0.1
+_NOTHING = Usage(0, 0)
 _NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -157,7 +157,7 @@ class Warden:
             return
         self._watched.remove(worker)
         with suppress(OSError):  # the next worker's looks and the session's end follow
-            if not worker.is_fresh and self._is_too_much(worker, 0, None):
+            if not worker.is_fresh and self._is_too_much(worker, _NOTHING, None):
                 worker.excess = "folder"
             if worker.excess == "folder":
                 worker.folder.delete()
@@ -221,15 +221,15 @@ class Warden:
         return None
 
     def _is_too_much(
-        self, worker: WorkerProcess, nameless: int, since: int | None
+        self, worker: WorkerProcess, nameless: Usage, since: int | None
     ) -> bool:
         most = self._limits.folder_entries
         try:
             usage = worker.folder.usage(most, since=since)
         except PermissionError:  # it is closing folders in front of us
             return True
-        too_large = usage.size + nameless > self._limits.folder_bytes
-        return too_large or usage.entries > most
+        too_large = usage.size + nameless.size > self._limits.folder_bytes
+        return too_large or usage.entries + nameless.entries > most
 
     def _held(
         self, worker: WorkerProcess, tree: list[Process], *, steady: bool
@@ -241,13 +241,14 @@ class Warden:
             Unsteady: It has to be stopped to be seen, and `steady` forbids it.
         """
         if worker.is_fresh:
-            return Held(0, 0)
+            return Held(_NOTHING, 0)
         # The first process runs our code alone, and is secret for everybody.
         tree = [each for each in tree if each.pid != worker.first_in_namespace]
         look = partial(
             held,
             besides=_not_written(),
             largest=self._limits.file_bytes,
+            most=self._limits.folder_entries,
             steady=steady,
         )
         try:
