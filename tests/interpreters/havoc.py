@@ -252,9 +252,7 @@ async def a_machine_without_memory(scene: Scene) -> str:
     assert session.lodging.worker is not None
     scores = _memory_scores(session.lodging.worker.pid)
     await session.close()
-    # bubblewrap itself, which watches from outside, stays as it is.
-    inside = scores[1:] if scene.jail == "bubblewrap" else scores
-    return HELD if inside and set(inside) == {"1000\n"} else str(scores)
+    return HELD if scores and set(scores) == {"1000\n"} else str(scores)
 
 
 @attack

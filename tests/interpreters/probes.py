@@ -211,6 +211,9 @@ if H["jail"] == "bubblewrap":
             done.append(f"{pid} {status}")
     if open("/proc/self/oom_score_adj").read() != "1000\\n":
         done.append("is not the first to go when memory ends")
+    group = "/proc/self/autogroup"
+    if os.path.exists(group) and not open(group).read().endswith(" nice 10\\n"):
+        done.append("takes the processors from others")
 """,
     "no_memory_belongs_to_nobody": """
 MAP_SHARED, MAP_SHARED_VALIDATE, MAP_PRIVATE, MAP_ANONYMOUS = 1, 3, 2, 0x20
@@ -278,9 +281,9 @@ if H["jail"] == "bubblewrap":
             done.append(line)
 """,
     "nothing_of_the_machine_is_set": """
-import stat
-for top, folders, files in os.walk("/proc"):
-    folders[:] = [name for name in folders if not name.isdigit()]
+import itertools, stat
+for top, folders, files in itertools.chain(os.walk("/proc"), os.walk("/proc/self/")):
+    folders[:] = [n for n in folders if not n.isdigit() and n != "fd"]
     for name in files:
         try:
             file = os.open(f"{top}/{name}", os.O_WRONLY | os.O_NONBLOCK)

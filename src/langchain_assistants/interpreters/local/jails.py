@@ -26,11 +26,10 @@ JailName = Literal["bubblewrap", "landlock", "none"]
 
 # Not /dev/zero, whose shared memory belongs to nobody, and no terminals.
 _DEVICES = ("/dev/urandom", "/dev/random", "/dev/full")
-# Names of the host's keys, its addresses and timers, how its kernel was started, and
-# where all may order to be told of the host's load.
+# Names of the host's keys, its addresses and timers, how its kernel was started.
 _HIDDEN = (
     *("cmdline", "kallsyms", "kcore", "key-users", "keys", "sched_debug"),
-    *("timer_list", "pressure/cpu", "pressure/io", "pressure/irq", "pressure/memory"),
+    "timer_list",
 )
 _DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
 _WAITING_SIGNALS = 1_000
@@ -108,10 +107,10 @@ class Bubblewrap:
         return [
             bwrap,
             *namespaces,
-            *["--die-with-parent", "--new-session", "--as-pid-1"],
+            *["--die-with-parent", "--as-pid-1"],
             *["--hostname", "sandbox"],
             *mounts,
-            *["--remount-ro", "/", "--chdir", HOME, "--"],
+            *["--remount-ro", "/proc", "--remount-ro", "/", "--chdir", HOME, "--"],
             *_worker(confinement, requests, events, alias=None),
         ]
 

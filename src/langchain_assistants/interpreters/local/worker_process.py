@@ -15,6 +15,7 @@ from typing import Literal
 from langchain_assistants.interpreters.local.channel import Channel
 from langchain_assistants.interpreters.local.folder import SessionFolder
 from langchain_assistants.interpreters.local.idleness import Idleness
+from langchain_assistants.interpreters.local.inside.confinement import MODESTY
 from langchain_assistants.interpreters.local.jails import Jail
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.processes import running
@@ -24,6 +25,8 @@ Excess = Literal["time", "memory", "tasks", "folder", "secrecy", "mappings", "ch
 _START_SECONDS = 30.0
 _DYING_SECONDS = 5.0
 _COMPLAINT = 2_000
+# In bubblewrap's namespaces nobody can write this any more, not even the worker.
+_MODESTLY = ("/bin/sh", "-c", f'{MODESTY}; exec "$@"', "sh")
 
 
 class WorkerProcess:
@@ -56,7 +59,7 @@ class WorkerProcess:
         command = jail.command(folder, limits, requests=requests, events=events)
         inherited = [requests, events]
         if jail.name == "bubblewrap":
-            command[1:1] = ["--info-fd", str(info)]
+            command = [*_MODESTLY, command[0], "--info-fd", str(info), *command[1:]]
             inherited.append(info)
         try:
             self._process = subprocess.Popen(

@@ -20,7 +20,16 @@ _READ_AND_SEARCH = 2
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION = 0x20080522
 _NICENESS = 10
-_FIRST_TO_GO = 1000
+# Where the kernel has them, niceness counts within an autogroup of processes, and that
+# of a group among others, sched(7); when memory ends, the highest score goes first.
+_MODEST_SETTINGS = {
+    "/proc/self/autogroup": _NICENESS,
+    "/proc/self/oom_score_adj": 1000,
+}
+MODESTY = "; ".join(
+    f"echo {value} 2>/dev/null >{path}" for path, value in _MODEST_SETTINGS.items()
+)
+"""The same as a shell's commands, for where /proc cannot be written later."""
 
 
 class Confinement:
@@ -69,7 +78,6 @@ class Confinement:
             OSError: Something could not be taken; run nothing then.
         """
         self._be_modest()
-        self._go_first_when_memory_ends()
         rules = landlock.Ruleset(self.landlock) if self.landlock else None
         if rules is not None:
             rules.allow_reading(self.read)
@@ -109,22 +117,11 @@ class Confinement:
                     break
 
     def _be_modest(self) -> None:
-        """Leave the processors to others.
-
-        Niceness counts among processes of one session, and that of sessions among them:
-        autogroups of sched(7), where the kernel has them.
-        """
+        """Leave the processors and the memory to others."""
         os.nice(_NICENESS)
-        with suppress(OSError), open("/proc/self/autogroup", "w") as group:
-            group.write(str(_NICENESS))
-
-    def _go_first_when_memory_ends(self) -> None:
-        """Let the kernel kill this process before others.
-
-        Code can undo it only where the host is not root and /proc is in sight.
-        """
-        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-            score.write(str(_FIRST_TO_GO))
+        for path, value in _MODEST_SETTINGS.items():
+            with suppress(OSError), open(path, "w") as setting:
+                setting.write(str(value))
 
     def _die_with_the_parent(self) -> None:
         """Set the death signal, which a change of user would have cleared."""

@@ -17,6 +17,7 @@ def stay_behind(confinement: Confinement) -> None:
     root it does not become the code's user: bubblewrap, which has no rights left, could
     not take it along when it dies.
     """
+    os.setpgid(0, 0)  # signals to the own group must not reach bubblewrap
     waiting, confined = os.pipe()
     worker = os.fork()
     if worker == 0:
