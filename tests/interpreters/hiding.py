@@ -94,7 +94,8 @@ _HANDED_ON = """
 if os.fork() == 0:
     files = hoard()
     while True:
-        if libc.fork():
+        child = libc.fork()
+        if child > 0:  # else it goes on, or there are too many that nobody buried yet
             libc._exit(0)
 time.sleep(50)
 """
@@ -133,6 +134,45 @@ def pin():
     shutil.rmtree("d")
     return folder
 folders = [pin() for _ in range(4)]
+time.sleep(30)
+"""
+_FOLDERS_ABOVE_FILES = """
+open("one", "w").close()
+def pin():
+    grow("d")
+    {make}("d/file")
+    file = os.open("d/file", os.O_RDWR)
+    shutil.rmtree("d")
+    return file
+files = [pin() for _ in range(40)]
+time.sleep(30)
+"""
+_GHOSTS = """
+libc.mmap.restype = ctypes.c_void_p
+size = 200 << 20
+def ghost():
+    ready, filled = os.pipe()
+    going, go = os.pipe()
+    place = libc.mmap(None, ctypes.c_size_t(size), 3, 0x22, -1, ctypes.c_long(0))
+    pid = os.fork()
+    if pid == 0:
+        ctypes.memset(place, 1, size)
+        os.write(filled, b"x")
+        os.read(going, 1)
+        os._exit(0)
+    os.read(ready, 1)
+    memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
+    buffer = bytearray(1 << 20)
+    def read():
+        while os.preadv(memory, [buffer] * 200, place):
+            pass
+    for _ in range(3):
+        threading.Thread(target=read, daemon=True).start()
+        time.sleep(0.02)
+    os.write(go, b"x")
+    os.waitpid(pid, 0)
+for _ in range(3):
+    ghost()
 time.sleep(30)
 """
 _EMPTY = """
@@ -270,6 +310,23 @@ async def folders_without_a_name(scene: Scene) -> str:
 @attack
 async def folders_above_one_without_a_name(scene: Scene) -> str:
     return await _loses(scene, _FOLDERS_ABOVE)
+
+
+@attack
+async def folders_above_a_file_without_a_name(scene: Scene) -> str:
+    make = "(lambda path: open(path, 'w').close())"
+    return await _loses(scene, _FOLDERS_ABOVE_FILES.format(make=make))
+
+
+@attack
+async def folders_above_a_file_with_another_name(scene: Scene) -> str:
+    make = "(lambda path: os.link('one', path))"
+    return await _loses(scene, _FOLDERS_ABOVE_FILES.format(make=make))
+
+
+@attack
+async def memory_of_processes_that_are_gone(scene: Scene) -> str:
+    return await _dies(scene, _GHOSTS, "hid what it uses")
 
 
 @attack

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +18,8 @@ from langchain_assistants.interpreters.local.channel import Channel
 from langchain_assistants.interpreters.local.worker_events import output_event
 
 
-@pytest.fixture
-def pipe() -> Iterator[tuple[Channel, int]]:
+@contextlib.contextmanager
+def channel_pipe() -> Iterator[tuple[Channel, int]]:
     """A channel, and the worker's end of its events."""
     requests, to_worker = os.pipe()
     from_worker, events = os.pipe()
@@ -26,6 +28,12 @@ def pipe() -> Iterator[tuple[Channel, int]]:
     talk.close()
     os.close(requests)
     os.close(events)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[Channel, int]]:
+    with channel_pipe() as made:
+        yield made
 
 
 async def fed(pipe: tuple[Channel, int], line: bytes) -> dict[str, Any] | None:
@@ -65,6 +73,29 @@ async def test_a_long_text_of_quotes_and_brackets_arrives(
 ) -> None:
     event = {"type": "stdout", "text": '{"a": "\\"}[],\n' * 50_000}
     assert await fed(pipe, json.dumps(event).encode()) == event
+
+
+async def test_long_lines_are_read_beside_the_loop_one_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = channel._event
+    reading, readers = threading.Lock(), set[int]()
+
+    def alone(line: bytes) -> dict[str, Any] | None:
+        assert reading.acquire(blocking=False)
+        readers.add(threading.get_ident())
+        try:
+            return read(line)
+        finally:
+            reading.release()
+
+    monkeypatch.setattr(channel, "_event", alone)
+    line = b'{"x":"' + b"x" * channel._LONG_LINE + b'"}'
+    with contextlib.ExitStack() as stack:
+        pipes = [stack.enter_context(channel_pipe()) for _ in range(4)]
+        events = await asyncio.gather(*(fed(pipe, line) for pipe in pipes))
+    assert events == [json.loads(line)] * 4
+    assert threading.get_ident() not in readers
 
 
 @pytest.mark.parametrize(("limit", "most"), [("MOST_LINES", 5), ("MOST_BYTES", 14)])

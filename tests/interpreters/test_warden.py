@@ -8,13 +8,11 @@ import errno
 import mmap
 import os
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,16 +28,11 @@ from langchain_assistants.interpreters.local import (
     LocalInterpreter,
     holdings,
     keeper,
-    trees,
     warden,
     worker_process,
 )
-from langchain_assistants.interpreters.local import (
-    folder as folders,
-)
 from langchain_assistants.interpreters.local.folder import (
     HOME,
-    LISTED_FILES,
     SHARED_MEMORY,
     TEMPORARY,
     SessionFolder,
@@ -55,6 +48,7 @@ from langchain_assistants.interpreters.local.processes import (
 )
 from langchain_assistants.interpreters.local.session import LocalSession
 from langchain_assistants.interpreters.local.users import USERS
+from langchain_assistants.interpreters.local.warden import Warden
 from langchain_assistants.interpreters.local.worker_process import WorkerProcess
 
 FORGED_END = """
@@ -62,6 +56,9 @@ import os
 os.write(display._events._fd, b'{"type":"done","number":1,"error":null}\\n')
 while True: pass
 """
+
+
+ALL: Any = {"places": (), "besides": (), "largest": 4096, "most": 99}
 
 
 def worker_of(session: LocalSession) -> WorkerProcess:
@@ -219,20 +216,6 @@ async def test_who_keeps_the_warden_waiting_is_stopped_and_looked_at(
     assert asked[:2] == [True, False]
 
 
-def test_a_walk_notices_what_has_changed_its_content(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(trees, "_TICK", 0)
-    for name in ("a", "b"):
-        (tmp_path / name).write_bytes(bytes(4096))
-    now = time.time_ns()
-    while (tmp_path / "b").stat().st_ctime_ns < now:
-        os.truncate(tmp_path / "b", 0)
-    with pytest.raises(trees.Unsteady):
-        list(trees.walk(tmp_path, since=now))
-    assert len(list(trees.walk(tmp_path))) == 2
-
-
 WAITING = """
 import os, select, threading, time
 read, write = os.pipe()
@@ -279,6 +262,51 @@ async def test_nobody_waits_forever_for_a_process_that_cannot_die(
         assert None not in asked
 
 
+async def test_nobody_else_waits_for_a_slow_death(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dying, dead = threading.Event(), threading.Event()
+    kill = WorkerProcess.kill
+
+    def slow(self: WorkerProcess, patience: float = 0.0) -> None:
+        dying.set()
+        assert dead.wait(60)
+        kill(self, patience)
+
+    async with LocalInterpreter(jail="landlock", pool_size=0) as interpreter:
+        session, other = interpreter.session(), interpreter.session()
+        await session.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(WorkerProcess, "kill", slow)
+            closing = asyncio.create_task(session.close())
+            assert await asyncio.to_thread(dying.wait, 60)
+            assert (await other.run("print(1)", timeout=60)).stdout == "1\n"
+            assert not closing.done()
+            dead.set()
+            await closing
+
+
+async def test_what_no_look_expected_ends_that_session_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with LocalInterpreter(jail="landlock", pool_size=0) as interpreter:
+        session, other = interpreter.session(), interpreter.session()
+        for each in (session, other):
+            await each.run("kept = 1", timeout=60)
+        worker, look = worker_of(session), Warden._look_at
+
+        def look_at(self: Warden, seen: WorkerProcess, processes: Processes) -> Any:
+            if seen is worker:
+                raise ValueError
+            return look(self, seen, processes)
+
+        monkeypatch.setattr(Warden, "_look_at", look_at)
+        with end_of(worker) as ended:
+            assert await ended()
+        assert worker.excess == "secrecy"
+        assert (await other.run("print(kept)", timeout=60)).stdout == "1\n"
+
+
 def test_what_a_killed_process_was_starting_is_ended_by_the_next(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -291,58 +319,22 @@ def test_what_a_killed_process_was_starting_is_ended_by_the_next(
         program.symlink_to("/bin/sh")
     starting, other = (
         subprocess.Popen(
-            [program, "-c", "read line", str(old / "local_1")], stdin=subprocess.PIPE
+            [program, "-c", "echo; read line", str(old / "local_1")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         for program in programs
     )
+    for process in (starting, other):
+        assert process.stdout is not None
+        process.stdout.readline()  # its arguments can be seen only now
     _, lock = keeper._new_base()
     assert starting.wait(60) == -signal.SIGKILL
     assert not old.exists()
     os.close(lock)
     other.communicate(b"line\n")
     assert other.returncode == 0
-    assert starting.stdin is not None
-    starting.stdin.close()
-
-
-def test_a_walk_notices_what_is_moved_in_front_of_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(trees, "_TICK", 0)
-    for name in ("a", "b"):
-        (tmp_path / name / name).mkdir(parents=True)
-    now = time.time_ns()
-    assert len(list(trees.walk(tmp_path, since=now))) == 4
-    walked = trees.walk(tmp_path, since=now)
-    (first,), _ = next(walked)
-    begun = time.time_ns()
-    while (tmp_path / first).stat().st_ctime_ns <= begun:
-        (tmp_path / first / first).rename(tmp_path / first / "moved")
-        (tmp_path / first / "moved").rename(tmp_path / first / first)
-    with pytest.raises(trees.Unsteady):
-        list(walked)
-
-
-def test_a_deep_folder_is_deleted_where_nothing_can_be_made(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    top = tmp_path / "top"
-    fd = os.open(tmp_path, os.O_RDONLY)
-    for name in ("top", *("x" * 200 for _ in range(100))):  # longer than any path
-        os.mkdir(name, dir_fd=fd)
-        inner = os.open(name, os.O_RDONLY, dir_fd=fd)
-        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
-        os.close(fd)
-        fd = inner
-    os.close(fd)
-    (top / "closed").mkdir(mode=0)
-    for call in ("mkdir", "rename", "link", "symlink"):
-        monkeypatch.setattr(os, call, lambda *_, **__: pytest.fail("the disk is full"))
-    descriptors = os.listdir("/proc/self/fd")
-    trees.delete_tree(top)
-    trees.delete_tree(top)  # it is gone
-    assert os.listdir(tmp_path) == []
-    assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+    starting.communicate()
 
 
 LEADERLESS = """
@@ -377,7 +369,7 @@ def test_files_of_a_process_without_its_first_thread_are_seen(tmp_path: Path) ->
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
         tree = Processes().tree(process.pid)
-        assert held(tree, besides=(), largest=4096, most=9).nameless.size >= 4096
+        assert held(tree, **ALL).nameless.size >= 4096
         process.communicate()
 
 
@@ -389,33 +381,6 @@ def test_page_tables_are_memory_too() -> None:
             memory[place]
         assert more_memory(os.getpid()) >= before + pages * 2048
     assert more_memory(0) == 0
-
-
-def test_a_list_of_files_has_an_end(tmp_path: Path) -> None:
-    folder = SessionFolder(tmp_path, None)
-    for number in range(9):
-        folder.write(f"{number}.txt", b"")
-    assert len(folder.files(most=9)) == 9
-    assert len(folder.files(most=4)) == 4
-
-
-def test_a_list_of_files_with_long_names_is_not_kept_all_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    folder = SessionFolder(tmp_path, None)
-    names = ["x" * 255] * 60
-    info = folder.data.stat()
-    regular = os.stat_result((stat.S_IFREG, 1, 1, 1, *info[4:]))
-    walked = (((*names, f"{n:05}"), regular) for n in range(20_000))
-    monkeypatch.setattr(folders, "walk", lambda _: walked)
-    tracemalloc.start()
-    try:
-        found = folder.files(most=20_000)
-        most = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert len(found) == LISTED_FILES
-    assert most < 2 * LISTED_FILES * len(found[0].path)
 
 
 def credentials() -> dict[str, str]:
@@ -445,7 +410,7 @@ def test_names_next_to_those_of_python_are_the_code_s(
     python.mkdir()
 
     def nameless() -> int:
-        return held([own], besides=(str(python),), largest=4096, most=99).nameless.size
+        return held([own], **ALL | {"besides": (str(python),)}).nameless.size
 
     before = nameless()
     with _mapped_without_a_name(python / "library"):

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from langchain_assistants.interpreters.local.threads import in_spare_thread
+
 _PIECE = 262_144
 LONGEST_LINE = 20_000_000
 """A worker that sends more without an end is not ours any more."""
+# Reading a longest one takes a third of a second: many must not hold up the loop, nor
+# all threads but one.
+_LONG_LINE = 1_000_000
+_one_long_line = threading.Lock()
 MOST_BYTES, MOST_LINES = 200_000_000, 100_000
 """What follows one request at most, far more than any output that is kept."""
 _LINES_AT_ONCE = 100
@@ -67,18 +74,11 @@ class Channel:
         line = self._lines.popleft()
         self._received_lines += 1
         self._received_bytes += len(line)
-        if (
-            self._received_lines > MOST_LINES
-            or self._received_bytes > MOST_BYTES
-            or not _is_flat(line)
-        ):
+        if self._received_lines > MOST_LINES or self._received_bytes > MOST_BYTES:
             return None
-        try:
-            # As bytes it could be UTF-16, which only looks flat.
-            event = json.loads(line.decode())
-        except (ValueError, RecursionError):
-            return None
-        return event if isinstance(event, dict) else None
+        if len(line) < _LONG_LINE:
+            return _event(line)
+        return await in_spare_thread(_next_long_event, line)
 
     def close(self) -> None:
         """Close both pipes; the worker ends by that too."""
@@ -104,6 +104,22 @@ class Channel:
             self._rest.clear()
         self._rest += rest
         return bool(piece)
+
+
+def _next_long_event(line: bytes) -> dict[str, Any] | None:
+    with _one_long_line:
+        return _event(line)
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    if not _is_flat(line):
+        return None
+    try:
+        # As bytes it could be UTF-16, which only looks flat.
+        event = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _is_flat(line: bytes) -> bool:

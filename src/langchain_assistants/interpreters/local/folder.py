@@ -29,6 +29,7 @@ HOME = "/mnt/data"
 TEMPORARY, SHARED_MEMORY = "/tmp", "/dev/shm"
 """The names of two others where they can be mounted."""
 LISTED_FILES = 1_000
+_LONGEST_PATH = 4_000  # characters; system calls take 4,096 bytes
 
 _NO_FILE = "There is no such file in the session."
 
@@ -72,6 +73,12 @@ class SessionFolder:
     def shared_memory(self) -> Path:
         """The same, for what programs share as memory."""
         return self.path / "shm"
+
+    @property
+    def places(self) -> frozenset[str]:
+        """All of them, by the names of the host and of the session."""
+        own = {str(place) for place in (self.data, self.temporary, self.shared_memory)}
+        return frozenset(own | {HOME, TEMPORARY, SHARED_MEMORY})
 
     def prepare(self) -> None:
         """Make it ready for a worker, whatever another one left, which has ended.
@@ -152,7 +159,8 @@ class SessionFolder:
     def files(self, most: int) -> list[FileInfo]:
         """List regular files with one name that can be printed, the newest if many.
 
-        Hidden ones are left out, and what lies in hidden folders. It ends after `most`
+        Hidden ones are left out, what lies in hidden folders, and whose path no call
+        would take. It ends after `most`
         entries: folders that move ahead of it would keep it going for hours.
         """
         found = (
@@ -160,6 +168,7 @@ class SessionFolder:
             for parts, info in islice(walk(self.data), most)
             if stat.S_ISREG(info.st_mode)
             and info.st_nlink == 1
+            and sum(map(len, parts)) + len(parts) < _LONGEST_PATH
             and all(part.isprintable() and part[0] != "." for part in parts)
         )
         # Names can be long: those of many files are not kept all at once.

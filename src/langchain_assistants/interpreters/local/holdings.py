@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,11 +23,12 @@ from langchain_assistants.interpreters.local.processes import (
 from langchain_assistants.interpreters.local.trees import Unsteady, instead_of
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_DELETED = b" (deleted)"
+_DELETED = " (deleted)"
 _ABOVE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _MOST_ABOVE = 256
+_LARGEST_ENTRY = 264  # bytes that a name takes of a folder
 _CHANNELS = (stat.S_IFIFO, stat.S_IFSOCK)
-_ANONYMOUS = (b"/dev/zero", b"/SYSV")  # memory that is no file
+_ANONYMOUS = ("/dev/zero", "/SYSV")  # memory that is no file
 # Characters that the kernel tells of memory: pandas and matplotlib make it 100,000. Of
 # a process with more, calls that lock its memory would take long.
 _MOST_MAPS, _MOST_MAPS_OF_ONE = 8_000_000, 1_000_000
@@ -38,6 +40,10 @@ File = tuple[int, int]
 
 class Crowd(Exception):
     """So much is mapped that nobody could look through it in time."""
+
+
+class TooDeep(Exception):
+    """Something is below more folders than anybody can count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class Held:
 def held(
     processes: Iterable[Process],
     *,
+    places: Collection[str],
     besides: tuple[str, ...],
     largest: int,
     most: int,
@@ -66,6 +73,7 @@ def held(
     Args:
         processes: Who may hold it. Threads of one share it all: the filter of system
             calls sees to it.
+        places: Where they write, by all names.
         besides: Where they write nothing: a package's upgrade takes files away too.
         largest: What a file is taken for whose size cannot be seen.
         most: After so many files and folders it stops.
@@ -73,12 +81,13 @@ def held(
 
     Raises:
         Crowd: They hold too much to be looked through.
-        PermissionError: One keeps secret what it holds.
+        TooDeep: They hold what is too deep to be looked at.
+        PermissionError: One keeps secret what it holds, or may hold another's memory.
         Unsteady: They keep us waiting, or put things elsewhere in front of us, and
             `steady` forbids it.
     """
-    search = _Search(most, steady=steady)
-    mapped: dict[File, str] = {}
+    search = _Search(places, most, steady=steady)
+    mapped: dict[str, tuple[File, str]] = {}
     left = _MOST_MAPS
     for process in processes:
         task = f"/proc/{process.living or process.pid}"
@@ -99,28 +108,38 @@ def held(
         mapped |= _mapped_files(task, maps, besides)
         if search.has_enough:
             break
-    for file in mapped.keys() - search.sizes.keys():
+    for path, (file, name) in mapped.items():
         search.hurry()
-        try:
-            search.add(mapped[file])
-        except PermissionError:  # the size is told to root alone
-            search.sizes[file] = largest
-    nameless = Usage(sum(search.sizes.values()), len(search.sizes))
-    return Held(nameless, len(search.channels))
+        search.note_name(path, name)
+        if file not in search.sizes:
+            try:
+                search.add(path)
+            except PermissionError:  # the size is told to root alone
+                search.sizes[file] = largest
+    return search.held
 
 
 class _Search:
     """What was found so far; whoever holds it counts once."""
 
-    def __init__(self, most: int, *, steady: bool) -> None:
+    def __init__(self, places: Collection[str], most: int, *, steady: bool) -> None:
         self.sizes: dict[File, int] = {}
-        self.channels: set[File] = set()
+        self._above: dict[str, int] = {}
+        self._channels: set[File] = set()
+        self._places = places
         self._most = most
         self._until = time.monotonic() + _HASTE_SECONDS if steady else None
 
     @property
     def has_enough(self) -> bool:
         return len(self.sizes) > self._most
+
+    @property
+    def held(self) -> Held:
+        # As large as they could be.
+        above = sum(self._above.values())
+        size = sum(self.sizes.values()) + above * self._most * _LARGEST_ENTRY
+        return Held(Usage(size, len(self.sizes) + above), len(self._channels))
 
     def hurry(self) -> None:
         """Make no session wait that goes on meanwhile.
@@ -145,14 +164,21 @@ class _Search:
         """Note what is somewhere, and return it; None: it is there no more."""
         try:
             found = os.stat(path)
-            kind = stat.S_IFMT(found.st_mode)
-            if kind in _CHANNELS:
-                self.channels.add(_file(found))
-            elif kind == stat.S_IFDIR:
-                if not found.st_nlink or _is_removed(path):
+            name = _name(path)
+            if stat.S_ISDIR(found.st_mode):
+                # Not every file system counts the names of folders.
+                if not found.st_nlink or name.endswith(_DELETED):
                     self._add_removed(path)
+                return _file(found)
+            self.note_name(path, name)
+            if stat.S_IFMT(found.st_mode) in _CHANNELS:
+                self._channels.add(_file(found))
             elif not found.st_nlink:
-                self._put(found)
+                self.sizes[_file(found)] = found.st_blocks * 512
+            elif _is_of_another(path, name, found):
+                if self._until is not None:
+                    raise Unsteady
+                raise PermissionError(errno.EPERM, "It may be the memory of a dead one")
         except (*GONE, NotADirectoryError):  # it ended, or holds something else now
             return None
         return _file(found)
@@ -165,14 +191,25 @@ class _Search:
                 found = os.fstat(fd)
                 if _file(found) in self.sizes or (height and found.st_nlink):
                     return
-                self._put(found)
+                self.sizes[_file(found)] = found.st_blocks * 512
                 fd = instead_of(fd, os.open("..", _ABOVE, dir_fd=fd))
         finally:
             os.close(fd)
-        raise Crowd
+        raise TooDeep
 
-    def _put(self, found: os.stat_result) -> None:
-        self.sizes[_file(found)] = found.st_blocks * 512
+    def note_name(self, path: str, name: str) -> None:
+        """Note how many folders are above what has lost its name.
+
+        They may have been removed too, and are there as long as it is held, by this
+        one or by another that had the same name; nobody can look at them.
+        """
+        if name.endswith(_DELETED):
+            inside = [
+                name[len(place) + 1 :]
+                for place in self._places
+                if name.startswith(f"{place}/")
+            ]
+            self._above[path] = min((path.count("/") for path in inside), default=0)
 
 
 def _file(found: os.stat_result) -> File:
@@ -185,14 +222,38 @@ def _held_files(task: str) -> Iterator[str]:
         yield from (f"{task}/fd/{name}" for name in os.listdir(f"{task}/fd"))
 
 
-def _is_removed(path: str) -> bool:
-    """Ask by the name: not every file system counts the names of folders."""
+def _name(path: str) -> str:
+    """Return what the holder calls something.
+
+    Raises:
+        TooDeep: Its path is too long to be told.
+    """
     try:
-        return os.readlink(path).endswith(_DELETED.decode())
+        return os.readlink(path)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            return False
+            raise TooDeep from None
         raise
+
+
+def _is_of_another(path: str, name: str, found: os.stat_result) -> bool:
+    """Return whether a file tells of another process than its holder.
+
+    Who reads from the memory of one, in any form, keeps it when that one ends; and
+    somebody else may have the number of one that has ended.
+    """
+    told = re.match(r"/proc/(\d+)/", name)
+    if told is None:
+        return False
+    holder = "/".join(path.split("/")[:3])
+    with open(f"{holder}/status", "rb") as file:
+        numbers = next(line for line in file if line.startswith(b"NSpid:")).split()
+    if int(told[1]) != int(numbers[-1]):
+        return True
+    try:
+        return _file(os.stat(f"{holder}/root{name}")) != _file(found)
+    except GONE:
+        return True
 
 
 def _maps(task: str, search: _Search) -> bytes:
@@ -208,20 +269,21 @@ def _maps(task: str, search: _Search) -> bytes:
     return b"".join(told)
 
 
-def _mapped_files(task: str, maps: bytes, besides: tuple[str, ...]) -> dict[File, str]:
-    """Return nameless files in memory, by where they can be asked for."""
-    if _DELETED not in maps:
-        return {}
-    found: dict[File, str] = {}
-    others = tuple(map(os.fsencode, besides))
-    below = (*(path + b"/" for path in others), *_ANONYMOUS)
-    for line in maps.split(b"\n"):
+def _mapped_files(
+    task: str, maps: bytes, besides: tuple[str, ...]
+) -> dict[str, tuple[File, str]]:
+    """Return nameless files in memory, and their last names, by where to ask for."""
+    found: dict[str, tuple[File, str]] = {}
+    if _DELETED.encode() not in maps:
+        return found
+    below = (*(f"{path}/" for path in besides), *_ANONYMOUS)
+    for line in os.fsdecode(maps).split("\n"):
         if line.endswith(_DELETED):
             addresses, _, _, device, inode, name = line.split(maxsplit=5)
-            if name.startswith(below) or name.removesuffix(_DELETED) in others:
+            if name.startswith(below) or name.removesuffix(_DELETED) in besides:
                 continue
-            major, minor = (int(part, 16) for part in device.split(b":"))
-            start, end = (part.lstrip(b"0").decode() for part in addresses.split(b"-"))
-            key = os.makedev(major, minor), int(inode)
-            found[key] = f"{task}/map_files/{start}-{end}"
+            major, minor = (int(part, 16) for part in device.split(":"))
+            start, end = (part.lstrip("0") for part in addresses.split("-"))
+            file = os.makedev(major, minor), int(inode)
+            found[f"{task}/map_files/{start}-{end}"] = file, name
     return found

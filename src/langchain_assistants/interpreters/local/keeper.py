@@ -20,6 +20,7 @@ from langchain_assistants.interpreters.local.folder import SessionFolder
 from langchain_assistants.interpreters.local.fonts import FontList
 from langchain_assistants.interpreters.local.jails import Jail
 from langchain_assistants.interpreters.local.limits import Limits
+from langchain_assistants.interpreters.local.threads import in_spare_thread
 from langchain_assistants.interpreters.local.trees import AS_FOLDER, delete_tree
 from langchain_assistants.interpreters.local.users import User
 from langchain_assistants.interpreters.local.warden import Warden
@@ -117,21 +118,31 @@ class Keeper:
     def kill_worker(self, lodging: Lodging) -> Future[None]:
         """Kill a lodging's worker; whoever waits for its events is told."""
 
-        def kill() -> None:
+        def strike() -> None:
             if lodging.worker is not None:
-                lodging.worker.kill()
+                lodging.worker.strike()
 
-        return self._warden.ask(kill)
+        return self._warden.ask(strike)
 
-    def stop_worker(
-        self, lodging: Lodging, *, patience: float
-    ) -> Future[Excess | None]:
+    async def stop_worker(
+        self, lodging: Lodging, *, patience: float = 0.0
+    ) -> Excess | None:
         """Drop a lodging's worker, which nobody waits for, and all that it started."""
-        return self._warden.ask(lambda: self._stop(lodging, patience))
+        if (worker := lodging.worker) is None:
+            return None
+        # A disk may hold it for long, and the warden has others to look at.
+        await in_spare_thread(worker.kill, patience)
+
+        def stop() -> Excess | None:
+            if lodging.worker is worker:
+                self._stop(lodging)
+            return worker.excess
+
+        return await asyncio.wrap_future(self._warden.ask(stop))
 
     async def clear(self, lodging: Lodging) -> None:
         """Take a lodging back: its processes, its files and its user."""
-        await asyncio.wrap_future(self._warden.ask(lambda: self._stop(lodging)))
+        await self.stop_worker(lodging)
         await asyncio.to_thread(self._clear, lodging)  # many files take long
 
     def close(self) -> Future[None]:
@@ -199,12 +210,15 @@ class Keeper:
             ) from error
         self._warden.watch(lodging.worker)
 
-    def _stop(self, lodging: Lodging, patience: float = 0.0) -> Excess | None:
+    def _stop(self, lodging: Lodging) -> None:
         worker, lodging.worker = lodging.worker, None
-        return None if worker is None else self._warden.end(worker, patience)
+        if worker is not None:
+            self._warden.dismiss(worker)
 
     def _clear(self, lodging: Lodging) -> None:
-        self._stop(lodging)
+        if lodging.worker is not None:
+            lodging.worker.kill()
+            self._stop(lodging)
         lodging.folder.delete()
         if lodging.user is not None:
             lodging.user.release()

@@ -188,7 +188,7 @@ class LocalSession:
             if self._closing:
                 raise _closed(self.id)
             worker = (await self._lodged()).worker
-            if worker is not None and worker.alive:
+            if worker is not None and worker.alive and not worker.is_struck:
                 return worker
             await self._replace()
 
@@ -229,8 +229,7 @@ class LocalSession:
         if (lodging := self.lodging) is None:
             return None
         keeper = await self._keeper()
-        stopping = keeper.stop_worker(lodging, patience=patience)
-        excess = await asyncio.wrap_future(stopping)
+        excess = await keeper.stop_worker(lodging, patience=patience)
         self._state_lost = self._had_state or self._state_lost
         if excess == "folder":
             async with self._starts.turn():

@@ -22,7 +22,7 @@ from langchain_assistants.interpreters.local.folder import (
     TEMPORARY,
     Usage,
 )
-from langchain_assistants.interpreters.local.holdings import Crowd, Held, held
+from langchain_assistants.interpreters.local.holdings import Crowd, Held, TooDeep, held
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.onlookers import eyes_of
 from langchain_assistants.interpreters.local.processes import (
@@ -105,12 +105,10 @@ class Warden:
         """Watch a worker until it ends; on the thread only."""
         self._watched.add(worker)
 
-    def end(self, worker: WorkerProcess, patience: float = 0.0) -> Excess | None:
-        """End a worker and watch it no more; return its excess; on the thread only."""
-        worker.kill(patience)
+    def dismiss(self, worker: WorkerProcess) -> None:
+        """Watch a killed worker no more; on the thread only."""
         self._see_off(worker)
         worker.forget()
-        return worker.excess
 
     def _work(self) -> None:
         while True:
@@ -139,15 +137,20 @@ class Warden:
                 elif worker.kill_at is not None and begun > worker.kill_at:
                     worker.excess = "time"
                 else:
+                    worker.be_modest()
                     processes = processes or Processes()
                     worker.excess = self._look_at(worker, processes)
-            except OSError as error:
-                # What this process has not left it may have soon; else code is at work.
-                worker.excess = None if error.errno in _NONE_LEFT else "secrecy"
+            except Exception as error:
+                # What this process has not left it may have soon; else code is at work,
+                # and this thread must go on: all sessions would end with it.
+                is_ours = isinstance(error, OSError) and error.errno in _NONE_LEFT
+                worker.excess = None if is_ours else "secrecy"
             # A disk may hold it for long: others are to be looked at meanwhile.
             if worker.excess is not None and worker.strike(_DYING_SECONDS):
                 self._see_off(worker)
             now = time.monotonic()
+            if now - begun > _TOGETHER_SECONDS:
+                processes = None  # they are others by now
             rest = min(_MOST_REST, _REST_PER_LOOK * (now - begun))
             worker.look_at = now + max(_LOOK_SECONDS, rest) * random.uniform(0, 2)
 
@@ -203,6 +206,8 @@ class Warden:
             found = self._held(worker, tree, steady=since is not None)
         except Crowd:
             return "mappings"
+        except TooDeep:
+            return "folder"
         except PermissionError:
             return "secrecy"
         if found.channels > _MOST_CHANNELS:
@@ -246,6 +251,7 @@ class Warden:
         tree = [each for each in tree if each.pid != worker.first_in_namespace]
         look = partial(
             held,
+            places=worker.folder.places,
             besides=_not_written(),
             largest=self._limits.file_bytes,
             most=self._limits.folder_entries,

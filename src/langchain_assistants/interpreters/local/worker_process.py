@@ -15,7 +15,10 @@ from typing import Literal
 from langchain_assistants.interpreters.local.channel import Channel
 from langchain_assistants.interpreters.local.folder import SessionFolder
 from langchain_assistants.interpreters.local.idleness import Idleness
-from langchain_assistants.interpreters.local.inside.confinement import MODESTY
+from langchain_assistants.interpreters.local.inside.confinement import (
+    GO_FIRST_WHEN_MEMORY_ENDS,
+    NICENESS,
+)
 from langchain_assistants.interpreters.local.jails import Jail
 from langchain_assistants.interpreters.local.limits import Limits
 from langchain_assistants.interpreters.local.processes import running
@@ -25,8 +28,8 @@ Excess = Literal["time", "memory", "tasks", "folder", "secrecy", "mappings", "ch
 _START_SECONDS = 30.0
 _DYING_SECONDS = 5.0
 _COMPLAINT = 2_000
-# In bubblewrap's namespaces nobody can write this any more, not even the worker.
-_MODESTLY = ("/bin/sh", "-c", f'{MODESTY}; exec "$@"', "sh")
+# In bubblewrap's namespaces nobody can write it any more, not even the worker.
+_MODESTLY = ("/bin/sh", "-c", f'{GO_FIRST_WHEN_MEMORY_ENDS}; exec "$@"', "sh")
 
 
 class WorkerProcess:
@@ -40,6 +43,7 @@ class WorkerProcess:
         look_at: When the warden looks at it next.
         excess: Which limit the warden killed it for.
         is_fresh: It was given no code yet, and runs ours alone.
+        is_struck: It was killed, and may be slow to die.
     """
 
     def __init__(self, jail: Jail, folder: SessionFolder, limits: Limits) -> None:
@@ -49,7 +53,8 @@ class WorkerProcess:
         self.idleness = Idleness()
         self.look_at = 0.0
         self.is_fresh = True
-        self._is_ready = False
+        self.is_struck = False
+        self._is_ready = self._is_modest = False
         self._first: int | None = None
         self.excess: Excess | None = None
         requests, to_worker = os.pipe()
@@ -115,6 +120,18 @@ class WorkerProcess:
                 return f"signal {signal.Signals(number).name}"
         return f"exit status {code}"
 
+    def be_modest(self) -> None:
+        """Leave the processors to others, as soon as the kernel lets us say so.
+
+        Niceness counts within a session of processes, and that of sessions among them:
+        autogroups of sched(7), where the kernel has them.
+        """
+        if not self._is_modest:
+            with suppress(OSError), open(f"/proc/{self.pid}/autogroup", "wb", 0) as it:
+                if it.write(b"%d" % NICENESS) is None:
+                    return  # it takes one order in a tenth of a second
+            self._is_modest = True
+
     def kill(self, patience: float = 0.0) -> None:
         """End it and all that descends from it; return when nothing can run any more.
 
@@ -128,8 +145,9 @@ class WorkerProcess:
             self._process.kill()
             self._ends(_DYING_SECONDS)
 
-    def strike(self, seconds: float) -> bool:
+    def strike(self, seconds: float = 0.0) -> bool:
         """Kill it and all that descends from it; return whether it ends in time."""
+        self.is_struck = True
         # With the first process of its namespace all others die, and bubblewrap
         # outlives them; killed itself, it would leave them a moment.
         first = self.first_in_namespace

@@ -19,17 +19,10 @@ _DROP_FROM_BOUNDS, _SET_NO_NEW_PRIVILEGES = 24, 38
 _READ_AND_SEARCH = 2
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION = 0x20080522
-_NICENESS = 10
-# Where the kernel has them, niceness counts within an autogroup of processes, and that
-# of a group among others, sched(7); when memory ends, the highest score goes first.
-_MODEST_SETTINGS = {
-    "/proc/self/autogroup": _NICENESS,
-    "/proc/self/oom_score_adj": 1000,
-}
-MODESTY = "; ".join(
-    f"echo {value} 2>/dev/null >{path}" for path, value in _MODEST_SETTINGS.items()
-)
-"""The same as a shell's commands, for where /proc cannot be written later."""
+NICENESS = 10
+_MEMORY_SCORE, _FIRST_TO_GO = "/proc/self/oom_score_adj", "1000"
+GO_FIRST_WHEN_MEMORY_ENDS = f"echo {_FIRST_TO_GO} 2>/dev/null >{_MEMORY_SCORE}"
+"""As a shell's command, for where /proc cannot be written later."""
 
 
 class Confinement:
@@ -118,10 +111,9 @@ class Confinement:
 
     def _be_modest(self) -> None:
         """Leave the processors and the memory to others."""
-        os.nice(_NICENESS)
-        for path, value in _MODEST_SETTINGS.items():
-            with suppress(OSError), open(path, "w") as setting:
-                setting.write(str(value))
+        os.nice(NICENESS)
+        with suppress(OSError), open(_MEMORY_SCORE, "w") as score:
+            score.write(_FIRST_TO_GO)
 
     def _die_with_the_parent(self) -> None:
         """Set the death signal, which a change of user would have cleared."""
