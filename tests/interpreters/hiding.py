@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 
 from tests.interpreters.havoc import ATTACKS, attack
 from tests.interpreters.scene import HELD, Scene, closing, end_of, loses
@@ -355,6 +356,9 @@ async def files_that_nobody_waits_for(scene: Scene) -> str:
             assert await ended()
         warden = (await session._keeper())._warden
         await asyncio.wrap_future(warden.ask(warden._look))
+        for thread in threading.enumerate():
+            if thread.name == "interpreter-deletion":
+                await asyncio.to_thread(thread.join)
         left = path.exists() or await session.list_files()
         again = await session.run("1", timeout=60)
         is_new = again.state_lost and session.id != first

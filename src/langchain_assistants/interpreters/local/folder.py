@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class SessionFolder:
         self.id = f"local_{secrets.token_hex(8)}"
         self.path = base / self.id
         self.uid = uid
+        self._deleting = threading.Lock()
         for place in (self.path, self.data):
             self._make(place)
 
@@ -194,7 +196,8 @@ class SessionFolder:
 
     def delete(self) -> None:
         """Delete everything, however deep it is, when no process is left in it."""
-        delete_tree(self.path)
+        with self._deleting:
+            delete_tree(self.path)
 
     def _make(self, place: Path) -> None:
         place.mkdir(mode=0o700)

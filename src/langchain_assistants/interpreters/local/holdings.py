@@ -26,6 +26,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _DELETED = " (deleted)"
 _ABOVE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _MOST_ABOVE = 256
+_OF_A_PROCESS = re.compile(r"/proc/(\d+)/(?:task/\d+/)?(\w+)$")
+# They are of the memory that there was when they were opened.
+_OF_MEMORY = frozenset(
+    {"auxv", "environ", "maps", "mem", "numa_maps", "pagemap", "smaps", "smaps_rollup"}
+)
 _LARGEST_ENTRY = 264  # bytes that a name takes of a folder
 _CHANNELS = (stat.S_IFIFO, stat.S_IFSOCK)
 _ANONYMOUS = ("/dev/zero", "/SYSV")  # memory that is no file
@@ -175,7 +180,7 @@ class _Search:
                 self._channels.add(_file(found))
             elif not found.st_nlink:
                 self.sizes[_file(found)] = found.st_blocks * 512
-            elif _is_of_another(path, name, found):
+            elif _keeps_memory(path, name, found):
                 if self._until is not None:
                     raise Unsteady
                 raise PermissionError(errno.EPERM, "It may be the memory of a dead one")
@@ -236,19 +241,19 @@ def _name(path: str) -> str:
         raise
 
 
-def _is_of_another(path: str, name: str, found: os.stat_result) -> bool:
-    """Return whether a file tells of another process than its holder.
+def _keeps_memory(path: str, name: str, found: os.stat_result) -> bool:
+    """Return whether a file may keep the memory of another process than its holder.
 
-    Who reads from the memory of one, in any form, keeps it when that one ends; and
+    Who reads from it keeps it when that one ends or becomes another program; and
     somebody else may have the number of one that has ended.
     """
-    told = re.match(r"/proc/(\d+)/", name)
+    told = _OF_A_PROCESS.match(name)
     if told is None:
         return False
     holder = "/".join(path.split("/")[:3])
     with open(f"{holder}/status", "rb") as file:
         numbers = next(line for line in file if line.startswith(b"NSpid:")).split()
-    if int(told[1]) != int(numbers[-1]):
+    if int(told[1]) != int(numbers[-1]) and told[2] in _OF_MEMORY:
         return True
     try:
         return _file(os.stat(f"{holder}/root{name}")) != _file(found)

@@ -20,6 +20,7 @@ from langchain_assistants.interpreters.local.folder import (
     HOME,
     SHARED_MEMORY,
     TEMPORARY,
+    SessionFolder,
     Usage,
 )
 from langchain_assistants.interpreters.local.holdings import Crowd, Held, TooDeep, held
@@ -155,15 +156,21 @@ class Warden:
             worker.look_at = now + max(_LOOK_SECONDS, rest) * random.uniform(0, 2)
 
     def _see_off(self, worker: WorkerProcess) -> None:
-        """Take a last look at what a dead worker left; too many files go at once."""
+        """Take a last look at what a dead worker left; too many files go now."""
         if worker not in self._watched:
             return
         self._watched.remove(worker)
         with suppress(OSError):  # the next worker's looks and the session's end follow
             if not worker.is_fresh and self._is_too_much(worker, _NOTHING, None):
                 worker.excess = "folder"
-            if worker.excess == "folder":
-                worker.folder.delete()
+        if worker.excess == "folder":
+            # Many files take long, and others are to be looked at meanwhile.
+            threading.Thread(
+                target=_delete,
+                args=(worker.folder,),
+                name="interpreter-deletion",
+                daemon=True,
+            ).start()
 
     def _look_at(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         try:
@@ -265,6 +272,11 @@ class Warden:
         # Root without CAP_SYS_PTRACE: what is not the user's is bubblewrap, and ours.
         with eyes_of(user):
             return look([process for process in tree if user_of(process.pid) == user])
+
+
+def _delete(folder: SessionFolder) -> None:
+    with suppress(OSError):  # its session tries again when it is lost or closed
+        folder.delete()
 
 
 def _tasks(tree: list[Process]) -> int:
