@@ -146,9 +146,11 @@ class Warden:
                 # and this thread must go on: all sessions would end with it.
                 is_ours = isinstance(error, OSError) and error.errno in _NONE_LEFT
                 worker.excess = None if is_ours else "secrecy"
-            # A disk may hold it for long: others are to be looked at meanwhile.
-            if worker.excess is not None and worker.strike(_DYING_SECONDS):
-                self._see_off(worker)
+            if worker.excess is not None:
+                # A disk may hold it for long: others are to be looked at meanwhile.
+                patience = 0.0 if worker.is_struck else _DYING_SECONDS
+                if worker.strike(patience):
+                    self._see_off(worker)
             now = time.monotonic()
             if now - begun > _TOGETHER_SECONDS:
                 processes = None  # they are others by now
