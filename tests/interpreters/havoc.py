@@ -68,6 +68,16 @@ for _ in range(3):
         signal.pause()
 time.sleep(30)
 """
+_POOL = """
+import gc, multiprocessing, os, time
+locks = [multiprocessing.get_context("fork").Lock() for _ in range(9)]
+with multiprocessing.get_context("fork").Pool(3) as pool:
+    found = pool.map(abs, range(-2, 1))
+    time.sleep(2)  # meanwhile somebody looks
+del pool, locks
+gc.collect()
+print(found, os.listdir("/dev/shm"))
+"""
 _THREADS = """
 import threading, time
 threading.stack_size(65536)
@@ -160,6 +170,16 @@ async def a_fork_bomb(scene: Scene) -> str:
         result = await session.run(_FORKS, timeout=60)
         again = await session.run("1", timeout=60)
         return HELD if result.error is None and again.error is None else repr(result)
+
+
+@attack
+async def a_pool_of_processes(scene: Scene) -> str:
+    """Harmless: its locks are deleted files in memory unless somebody sees to it."""
+    async with closing(scene.small.session()) as session:
+        result = await session.run(_POOL, timeout=60)
+        if scene.jail == "landlock":
+            return HELD if result.error and "Permission" in result.error.name else "?"
+        return HELD if result.stdout == "[2, 1, 0] []\n" else repr(result)
 
 
 @attack

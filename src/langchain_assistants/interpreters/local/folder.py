@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from heapq import nlargest
@@ -35,12 +35,23 @@ _LONGEST_PATH = 4_000  # characters; system calls take 4,096 bytes
 _NO_FILE = "There is no such file in the session."
 
 
+File = tuple[int, int]
+"""A device and an inode."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a folder takes of the disk."""
+    """What a folder takes of the disk.
+
+    Attributes:
+        size: Bytes.
+        entries: Files and folders.
+        known: How many of the files that were asked about are among them.
+    """
 
     size: int
     entries: int
+    known: int = 0
 
 
 class SessionFolder:
@@ -177,22 +188,36 @@ class SessionFolder:
         newest = nlargest(LISTED_FILES, found, key=lambda file: file.modified)
         return sorted(newest, key=lambda file: file.path)
 
-    def usage(self, most: int, *, since: int | None = None) -> Usage:
+    def usage(
+        self,
+        most: int,
+        *,
+        since: int | None = None,
+        among: Collection[File] = (),
+    ) -> Usage:
         """Add up what all files take; stop after `most` entries.
+
+        Args:
+            most: Of files and folders.
+            since: When everything must have come to rest, in nanoseconds.
+            among: Files to look out for.
 
         Raises:
             PermissionError: Somebody is closing folders in front of us.
             Unsteady: Something has changed since that time, in nanoseconds.
         """
         size = entries = 0
+        known: set[File] = set()
         for parts, info in walk(self.path, since=since):
             size += info.st_blocks * 512
             entries += 1
+            if (file := (info.st_dev, info.st_ino)) in among:
+                known.add(file)
             if len(parts) >= DEEPEST:
                 entries = most + 1
             if entries > most:
                 break
-        return Usage(size, entries)
+        return Usage(size, entries, len(known))
 
     def delete(self) -> None:
         """Delete everything, however deep it is, when no process is left in it."""

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from langchain_assistants.interpreters.local.folder import Usage
+from langchain_assistants.interpreters.local.folder import File, Usage
 from langchain_assistants.interpreters.local.processes import (
     GONE,
     Process,
@@ -39,9 +39,6 @@ _ANONYMOUS = ("/dev/zero", "/SYSV")  # memory that is no file
 _MOST_MAPS, _MOST_MAPS_OF_ONE = 8_000_000, 1_000_000
 _HASTE_SECONDS = 0.2
 
-File = tuple[int, int]
-"""A device and an inode."""
-
 
 class Crowd(Exception):
     """So much is mapped that nobody could look through it in time."""
@@ -57,11 +54,14 @@ class Held:
 
     Attributes:
         nameless: Files and folders that were deleted.
+        unknown: Files in memory whose sizes are told to root alone, and of which one
+            name at least was deleted.
         channels: Pipes and sockets.
     """
 
     nameless: Usage
-    channels: int
+    unknown: frozenset[File] = frozenset()
+    channels: int = 0
 
 
 def held(
@@ -69,7 +69,6 @@ def held(
     *,
     places: Collection[str],
     besides: tuple[str, ...],
-    largest: int,
     most: int,
     steady: bool = False,
 ) -> Held:
@@ -80,7 +79,6 @@ def held(
             calls sees to it.
         places: Where they write, by all names.
         besides: Where they write nothing: a package's upgrade takes files away too.
-        largest: What a file is taken for whose size cannot be seen.
         most: After so many files and folders it stops.
         steady: Whether all has to be seen at once, without waiting for locks of memory.
 
@@ -119,8 +117,8 @@ def held(
         if file not in search.sizes:
             try:
                 search.add(path)
-            except PermissionError:  # the size is told to root alone
-                search.sizes[file] = largest
+            except PermissionError:
+                search.unknown.add(file)
     return search.held
 
 
@@ -130,6 +128,7 @@ class _Search:
     def __init__(self, places: Collection[str], most: int, *, steady: bool) -> None:
         self.sizes: dict[File, int] = {}
         self._above: dict[str, int] = {}
+        self.unknown: set[File] = set()
         self._channels: set[File] = set()
         self._places = places
         self._most = most
@@ -144,7 +143,8 @@ class _Search:
         # As large as they could be.
         above = sum(self._above.values())
         size = sum(self.sizes.values()) + above * self._most * _LARGEST_ENTRY
-        return Held(Usage(size, len(self.sizes) + above), len(self._channels))
+        nameless = Usage(size, len(self.sizes) + above)
+        return Held(nameless, frozenset(self.unknown), len(self._channels))
 
     def hurry(self) -> None:
         """Make no session wait that goes on meanwhile.

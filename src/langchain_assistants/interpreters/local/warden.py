@@ -53,7 +53,7 @@ _MOST_CHANNELS = 128
 _MOST_SHARED = 16
 # Who is due soon is looked at now: one look at all processes then serves them all.
 _TOGETHER_SECONDS = 0.1
-_NOTHING = Usage(0, 0)
+_NOTHING = Held(Usage(0, 0))
 _NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -230,20 +230,24 @@ class Warden:
                 raise Unsteady
             if memory(tree) > limits.memory_bytes:
                 return "memory"
-        if self._is_too_much(worker, found.nameless, since):
+        if self._is_too_much(worker, found, since):
             return "folder"
         return None
 
     def _is_too_much(
-        self, worker: WorkerProcess, nameless: Usage, since: int | None
+        self, worker: WorkerProcess, found: Held, since: int | None
     ) -> bool:
-        most = self._limits.folder_entries
+        limits = self._limits
+        most = limits.folder_entries
         try:
-            usage = worker.folder.usage(most, since=since)
+            named = worker.folder.usage(most, since=since, among=found.unknown)
         except PermissionError:  # it is closing folders in front of us
             return True
-        too_large = usage.size + nameless.size > self._limits.folder_bytes
-        return too_large or usage.entries + nameless.entries > most
+        # Each of these is as large as it could be.
+        unknown = (len(found.unknown) - named.known) * limits.file_bytes
+        size = named.size + found.nameless.size + unknown
+        entries = named.entries + found.nameless.entries
+        return size > limits.folder_bytes or entries > most
 
     def _held(
         self, worker: WorkerProcess, tree: list[Process], *, steady: bool
@@ -255,14 +259,13 @@ class Warden:
             Unsteady: It has to be stopped to be seen, and `steady` forbids it.
         """
         if worker.is_fresh:
-            return Held(_NOTHING, 0)
+            return _NOTHING
         # The first process runs our code alone, and is secret for everybody.
         tree = [each for each in tree if each.pid != worker.first_in_namespace]
         look = partial(
             held,
             places=worker.folder.places,
             besides=_not_written(),
-            largest=self._limits.file_bytes,
             most=self._limits.folder_entries,
             steady=steady,
         )

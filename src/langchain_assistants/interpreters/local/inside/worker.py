@@ -19,6 +19,7 @@ from .alias import Alias
 from .display import Display
 from .events import Events, Interrupts
 from .kernel import close_from
+from .semaphores import keep_names
 from .streams import Flusher, Pump, Stream
 
 TYPE_CHECKING = False  # as `typing` has it, whose import takes long
@@ -44,6 +45,7 @@ def serve(*, requests: int, events: int, paths: list[str], alias: str | None) ->
     sys.argv[:] = [""]
     if alias is not None:
         Alias(alias, os.getcwd()).install()
+    keep_names()
     worker = Worker(Events(events, interrupts := Interrupts()), interrupts)
     worker.listen(requests)
     worker.work()
