@@ -209,6 +209,8 @@ if H["jail"] == "bubblewrap":
         done += [f"{pid} {l}" for l in limits if l.startswith(sizes) and "unlim" in l]
         if "Seccomp:\\t2" not in status:
             done.append(f"{pid} {status}")
+    if "THP_enabled:\\t0" not in open("/proc/self/status").read():
+        done.append("has huge pages")
     if open("/proc/self/oom_score_adj").read() != "1000\\n":
         done.append("is not the first to go when memory ends")
     group = "/proc/self/autogroup"

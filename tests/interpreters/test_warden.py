@@ -286,6 +286,27 @@ async def test_nobody_else_waits_for_a_slow_death(
             await closing
 
 
+@pytest.mark.parametrize("jail", ["bubblewrap", "landlock"])
+async def test_who_has_ended_is_not_killed_again(
+    jail: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers may be somebody else's by then."""
+    async with LocalInterpreter(jail=jail, pool_size=0) as interpreter:
+        session = interpreter.session()
+        await session.start()
+        worker = worker_of(session)
+        with end_of(worker) as ended:
+            worker.strike()
+            assert await ended()
+        worker.kill()
+        with monkeypatch.context() as patch:
+            for module, name in ((os, "kill"), (os, "killpg")):
+                patch.setattr(module, name, lambda *_: pytest.fail("killed again"))
+            patch.setattr(signal, "pidfd_send_signal", os.kill)
+            worker.strike()
+            await session.close()
+
+
 async def test_what_no_look_expected_ends_that_session_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

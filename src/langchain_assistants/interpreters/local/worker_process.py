@@ -56,6 +56,7 @@ class WorkerProcess:
         self.is_struck = False
         self._is_ready = self._is_modest = False
         self._first: int | None = None
+        self._first_fd = -1
         self.excess: Excess | None = None
         requests, to_worker = os.pipe()
         from_worker, events = os.pipe()
@@ -148,14 +149,18 @@ class WorkerProcess:
     def strike(self, seconds: float = 0.0) -> bool:
         """Kill it and all that descends from it; return whether it ends in time."""
         self.is_struck = True
+        if not self.alive:  # its numbers may be somebody else's by now
+            return True
         # With the first process of its namespace all others die, and bubblewrap
         # outlives them; killed itself, it would leave them a moment.
         first = self.first_in_namespace
         with suppress(ProcessLookupError):
-            if first is not None:
-                os.kill(first, signal.SIGKILL)
-            else:
+            if first is None:
                 os.killpg(self.pid, signal.SIGKILL)
+            elif self._first_fd >= 0:
+                signal.pidfd_send_signal(self._first_fd, signal.SIGKILL)
+            else:
+                os.kill(first, signal.SIGKILL)
         has_ended = self._ends(seconds)
         if first is None:
             kill_starting(self.folder.path)
@@ -165,9 +170,10 @@ class WorkerProcess:
         """Close what is open for it, once it has ended and nobody talks to it."""
         self.channel.close()
         self._complaints.close()
-        if self._info >= 0:
-            os.close(self._info)
-            self._info = -1
+        for fd in (self._info, self._first_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._info = self._first_fd = -1
 
     def _ends(self, seconds: float) -> bool:
         with suppress(subprocess.TimeoutExpired):
@@ -181,6 +187,8 @@ class WorkerProcess:
             os.set_blocking(self._info, False)
             with suppress(BlockingIOError, ValueError, KeyError):
                 self._first = int(json.loads(os.read(self._info, 4096))["child-pid"])
+                with suppress(OSError):  # Linux 5.3
+                    self._first_fd = os.pidfd_open(self._first)
         return self._first
 
 
