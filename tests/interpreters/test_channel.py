@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from langchain_assistants.interpreters.base import Displayed
 from langchain_assistants.interpreters.local import channel
 from langchain_assistants.interpreters.local.channel import Channel
-from langchain_assistants.interpreters.local.worker_events import output_event
+from langchain_assistants.interpreters.local.worker_events import EventReader
 
 
 @contextlib.contextmanager
@@ -75,27 +75,46 @@ async def test_a_long_text_of_quotes_and_brackets_arrives(
     assert await fed(pipe, json.dumps(event).encode()) == event
 
 
-async def test_long_lines_are_read_beside_the_loop_one_at_a_time(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_line_that_is_too_long_is_not_waited_for(
+    pipe: tuple[Channel, int],
 ) -> None:
-    read = channel._event
-    reading, readers = threading.Lock(), set[int]()
+    talk, events = pipe
+    line = b'{"x":"' + b"x" * channel.LONGEST_LINE + b'"}\n'
+    writing = asyncio.create_task(asyncio.to_thread(write_all, events, line))
+    assert await talk.receive() is None
+    talk.close()
+    await asyncio.wait([writing])
 
-    def alone(line: bytes) -> dict[str, Any] | None:
-        assert reading.acquire(blocking=False)
-        readers.add(threading.get_ident())
-        try:
-            return read(line)
-        finally:
-            reading.release()
 
-    monkeypatch.setattr(channel, "_event", alone)
-    line = b'{"x":"' + b"x" * channel._LONG_LINE + b'"}'
-    with contextlib.ExitStack() as stack:
-        pipes = [stack.enter_context(channel_pipe()) for _ in range(4)]
-        events = await asyncio.gather(*(fed(pipe, line) for pipe in pipes))
-    assert events == [json.loads(line)] * 4
-    assert threading.get_ident() not in readers
+def write_all(fd: int, data: bytes) -> None:
+    left = memoryview(data)
+    with contextlib.suppress(BrokenPipeError):
+        while left:
+            left = left[os.write(fd, left) :]
+
+
+def test_long_forms_come_in_pieces() -> None:
+    reader = EventReader()
+    encoded = base64.b64encode(b"data").decode()
+
+    def tell(*pieces: object) -> None:
+        for piece in pieces:
+            assert reader.read({"type": "piece", "text": piece}) is None
+
+    def shown(**forms: Any) -> Displayed | None:
+        event = {"type": "display", "text": {}, "data": {}, **forms}
+        found = reader.read(event)
+        assert found is None or isinstance(found, Displayed)
+        return found
+
+    tell("one, ", "two", 3, encoded[:3], encoded[3:])
+    forms = {"text": {"a/b": 2, "a/c": "short"}, "data": {"a/d": 2}}
+    assert shown(**forms) == Displayed(
+        {"a/b": "one, two", "a/c": "short", "a/d": b"data"}
+    )
+    assert shown(**forms) == Displayed({"a/c": "short"})  # they were used up
+    tell(*["x" * 1_000_000] * 20)
+    assert shown(text={"a/b": 20}) is None
 
 
 @pytest.mark.parametrize(("limit", "most"), [("MOST_LINES", 5), ("MOST_BYTES", 14)])
@@ -137,5 +156,6 @@ async def test_a_flood_of_lines_lets_others_run(pipe: tuple[Channel, int]) -> No
 @pytest.mark.parametrize("mime", ["a/b\nc", "a/b\r", "a/\u00e9", "a/\x00"])
 def test_a_display_under_a_name_that_is_none_is_dropped(mime: str) -> None:
     event = {"type": "display", "text": {"a/b+c.d; e=f": "x"}, "data": {}}
-    assert output_event(event) == Displayed({"a/b+c.d; e=f": "x"})
-    assert output_event({**event, "text": {mime: "x"}}) is None
+    read = EventReader().read
+    assert read(event) == Displayed({"a/b+c.d; e=f": "x"})
+    assert read({**event, "text": {mime: "x"}}) is None

@@ -27,7 +27,7 @@ from langchain_assistants.interpreters.base import (
     StopReason,
 )
 from langchain_assistants.interpreters.local.runtime import INSIDE
-from langchain_assistants.interpreters.local.worker_events import output_event
+from langchain_assistants.interpreters.local.worker_events import EventReader
 from langchain_assistants.interpreters.output import CallbackFailed, Output
 from langchain_assistants.interpreters.single_run import GRACE_SECONDS
 from langchain_assistants.interpreters.turns import Turns
@@ -238,7 +238,7 @@ class SandboxBackendSession:
                 self._litter += [f"{name}.{suffix}" for suffix in _SUFFIXES]
             output = Output(on_event)
             try:
-                for event in map(output_event, events):
+                for event in map(EventReader().read, events):
                     if event is not None:
                         await output.add(event)
             except CallbackFailed as failure:

@@ -5,21 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from langchain_assistants.interpreters.local.threads import in_spare_thread
-
 _PIECE = 262_144
-LONGEST_LINE = 20_000_000
+LONGEST_LINE = 2_000_000
 """A worker that sends more without an end is not ours any more."""
-# Reading a longest one takes a third of a second: many must not hold up the loop, nor
-# all threads but one.
-_LONG_LINE = 1_000_000
-_one_long_line = threading.Lock()
 MOST_BYTES, MOST_LINES = 200_000_000, 100_000
 """What follows one request at most, far more than any output that is kept."""
 _LINES_AT_ONCE = 100
@@ -76,9 +69,7 @@ class Channel:
         self._received_bytes += len(line)
         if self._received_lines > MOST_LINES or self._received_bytes > MOST_BYTES:
             return None
-        if len(line) < _LONG_LINE:
-            return _event(line)
-        return await in_spare_thread(_next_long_event, line)
+        return _event(line)
 
     def close(self) -> None:
         """Close both pipes; the worker ends by that too."""
@@ -104,11 +95,6 @@ class Channel:
             self._rest.clear()
         self._rest += rest
         return bool(piece)
-
-
-def _next_long_event(line: bytes) -> dict[str, Any] | None:
-    with _one_long_line:
-        return _event(line)
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

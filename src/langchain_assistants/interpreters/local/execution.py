@@ -9,7 +9,7 @@ from typing import Literal
 from langchain_assistants.interpreters.base import OnEvent, StopReason
 from langchain_assistants.interpreters.local.idleness import Idleness
 from langchain_assistants.interpreters.local.limits import Limits
-from langchain_assistants.interpreters.local.worker_events import output_event
+from langchain_assistants.interpreters.local.worker_events import EventReader
 from langchain_assistants.interpreters.local.worker_process import WorkerProcess
 from langchain_assistants.interpreters.output import Output
 
@@ -35,6 +35,7 @@ class Execution:
         self.worker = worker
         self.output = Output(on_event, lambda: self.stop("output_limit"))
         self.stopped: StopReason | None = None
+        self._reader = EventReader()
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._deadline = asyncio.timeout(None)
@@ -94,7 +95,7 @@ class Execution:
 
     async def _follow(self) -> Ending:
         while (event := await self.worker.channel.receive()) is not None:
-            known = output_event(event)
+            known = self._reader.read(event)
             if event.get("type") != "done":
                 if known is not None:
                     await self.output.add(known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator, Sequence
 from json import dumps
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _LARGEST_TEXT = 1_000_000
-_LARGEST_FORM = 10_000_000
+_LARGEST_FORMS = 10_000_000
+_PIECE = 100_000
 _METHODS = {
     "text/html": "_repr_html_",
     "text/markdown": "_repr_markdown_",
@@ -35,6 +37,7 @@ class Display:
         """Tell what is shown as events, after what was printed before."""
         self._events = events
         self._streams = streams
+        self._telling = threading.Lock()
 
     def __call__(self, *values: object) -> None:
         """Show each value."""
@@ -43,18 +46,39 @@ class Display:
 
     def show(self, value: object, *, is_result: bool = False) -> None:
         """Show one value in all its forms."""
-        text: dict[str, str] = {"text/plain": repr(value)[:_LARGEST_TEXT]}
+        text = {"text/plain": repr(value)[:_LARGEST_TEXT]}
         data: dict[str, str] = {}
+        left = _LARGEST_FORMS
         for mime, form in _forms(value):
             if isinstance(form, bytes):
-                encoded = base64.b64encode(form).decode()
-                if len(encoded) <= _LARGEST_FORM:
-                    data[mime] = encoded
-            elif isinstance(form, str) and len(form) <= _LARGEST_FORM:
-                text[mime] = form
+                kind, told = data, base64.b64encode(form).decode()
+            elif isinstance(form, str):
+                kind, told = text, form
+            else:
+                continue
+            if len(told) <= left:
+                left -= len(told)
+                kind[mime] = told
         for stream in self._streams:
             stream.flush()
-        self._events.tell(type="display", text=text, data=data, is_result=is_result)
+        if self._events.in_child:
+            return
+        with self._telling:
+            shown = {"text": self._ahead(text), "data": self._ahead(data)}
+            self._events.tell(type="display", **shown, is_result=is_result)
+
+    def _ahead(self, forms: dict[str, str]) -> dict[str, str | int]:
+        """Tell long forms in pieces; leave the numbers of those in their places."""
+        told: dict[str, str | int] = {}
+        for mime, form in forms.items():
+            if len(form) <= _PIECE:
+                told[mime] = form
+                continue
+            starts = range(0, len(form), _PIECE)
+            for start in starts:
+                self._events.tell(type="piece", text=form[start : start + _PIECE])
+            told[mime] = len(starts)
+        return told
 
 
 def _forms(value: object) -> Iterator[tuple[str, object]]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _REPEAT_SECONDS = 0.05
+_LONGEST_MESSAGE, _LONGEST_TRACEBACK = 10_000, 100_000
 _HERE = os.path.dirname(__file__)
 
 
@@ -183,7 +184,11 @@ def _described(error: BaseException) -> dict[str, str]:
         message, lines = str(error), list(described.format())
     except Exception:  # the error's own methods fail
         message, lines = "", [f"{name}\n"]
-    return {"name": name, "message": message, "traceback": "".join(lines)}
+    return {
+        "name": name[:200],
+        "message": message[:_LONGEST_MESSAGE],
+        "traceback": "".join(lines)[-_LONGEST_TRACEBACK:],
+    }
 
 
 def _without_ours(described: traceback.TracebackException | None) -> None:
