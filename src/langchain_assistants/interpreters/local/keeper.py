@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from anyio import CapacityLimiter, to_thread
+
 from langchain_assistants.errors import InterpreterError
 from langchain_assistants.interpreters.local.folder import SessionFolder
 from langchain_assistants.interpreters.local.fonts import FontList
 from langchain_assistants.interpreters.local.jails import Jail
 from langchain_assistants.interpreters.local.limits import Limits
-from langchain_assistants.interpreters.local.threads import in_spare_thread
 from langchain_assistants.interpreters.local.trees import AS_FOLDER, delete_tree
 from langchain_assistants.interpreters.local.users import User
 from langchain_assistants.interpreters.local.warden import Warden
@@ -130,8 +131,13 @@ class Keeper:
         """Drop a lodging's worker, which nobody waits for, and all that it started."""
         if (worker := lodging.worker) is None:
             return None
-        # A disk may hold it for long, and the warden has others to look at.
-        await in_spare_thread(worker.kill, patience)
+        # A disk may hold it for long: neither the warden nor other calls wait for that.
+        await to_thread.run_sync(
+            worker.kill,
+            patience,
+            abandon_on_cancel=True,
+            limiter=CapacityLimiter(1),
+        )
 
         def stop() -> Excess | None:
             if lodging.worker is worker:
