@@ -150,11 +150,11 @@ time.sleep(30)
 """
 _GHOSTS = """
 libc.mmap.restype = ctypes.c_void_p
-size = 200 << 20
+size = 100 << 20
+place = libc.mmap(None, ctypes.c_size_t(size), 3, 0x22, -1, ctypes.c_long(0))
 def ghost():
     ready, filled = os.pipe()
     going, go = os.pipe()
-    place = libc.mmap(None, ctypes.c_size_t(size), 3, 0x22, -1, ctypes.c_long(0))
     pid = os.fork()
     if pid == 0:
         ctypes.memset(place, 1, size)
@@ -165,7 +165,7 @@ def ghost():
     memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
     buffer = bytearray(1 << 20)
     def read():
-        while os.preadv(memory, [buffer] * 200, place):
+        while os.preadv(memory, [buffer] * 100, place):
             pass
     for _ in range(3):
         threading.Thread(target=read, daemon=True).start()

@@ -69,6 +69,25 @@ def test_a_deep_folder_is_deleted_where_nothing_can_be_made(
     assert len(os.listdir("/proc/self/fd")) == len(descriptors)
 
 
+def test_nothing_else_is_deleted_when_somebody_moves_a_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    inner, other = tmp_path / "top" / "a" / "b", tmp_path / "other"
+    for folder in (inner, other):
+        folder.mkdir(parents=True)
+    (inner / "file").touch()
+    unlink = os.unlink
+
+    def move(name: str, *, dir_fd: int) -> None:
+        unlink(name, dir_fd=dir_fd)
+        inner.rename(other / "b")
+
+    monkeypatch.setattr(os, "unlink", move)
+    with pytest.raises(OSError, match="moves folders"):
+        trees.delete_tree(tmp_path / "top")
+    assert (other / "b").exists()
+
+
 def test_a_list_of_files_has_an_end(tmp_path: Path) -> None:
     folder = SessionFolder(tmp_path, None)
     for number in range(9):

@@ -36,7 +36,7 @@ _CHANNELS = (stat.S_IFIFO, stat.S_IFSOCK)
 _ANONYMOUS = ("/dev/zero", "/SYSV")  # memory that is no file
 # Characters that the kernel tells of memory: pandas and matplotlib make it 100,000. Of
 # a process with more, calls that lock its memory would take long.
-_MOST_MAPS, _MOST_MAPS_OF_ONE = 8_000_000, 1_000_000
+_MOST_MAPS, _MOST_MAPS_OF_ONE = 8_000_000, 500_000
 _HASTE_SECONDS = 0.2
 
 

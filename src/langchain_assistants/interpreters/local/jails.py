@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import resource
 import shutil
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ _HIDDEN = (
 _DESCRIPTORS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
 _WAITING_SIGNALS = 1_000
 # Fewer than a machine has numbers for; a desktop has some thousands.
-_TASKS_OF_A_USER = 10_000
+_MOST_TASKS_OF_A_USER = 10_000
 _MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
 
 
@@ -190,8 +191,19 @@ def _rlimits(limits: Limits, *, own_tasks: bool) -> dict[str, int]:
         "CORE": 1,
         # Memory of the kernel, of which a user has only so much.
         "SIGPENDING": _WAITING_SIGNALS,
-        "NPROC": limits.tasks if own_tasks else _TASKS_OF_A_USER,
+        "NPROC": limits.tasks if own_tasks else _tasks_of_a_user(),
     }
+
+
+def _tasks_of_a_user() -> int:
+    """Return how many tasks a user may have whom sessions share with this process.
+
+    Sessions leave him a quarter of what he may have: this process starts threads too.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if most == resource.RLIM_INFINITY:
+        return _MOST_TASKS_OF_A_USER
+    return min(_MOST_TASKS_OF_A_USER, most * 3 // 4)
 
 
 def _counts_in_namespaces() -> bool:

@@ -85,14 +85,14 @@ def delete_tree(top: Path) -> None:
     made on the way, for which a full disk would have no room.
 
     Raises:
-        OSError: It belongs to somebody else.
+        OSError: It belongs to somebody else, or is not left alone.
     """
     try:
         fd = os.open(top, AS_FOLDER)
     except FileNotFoundError:
         return
     try:
-        left, above = os.listdir(fd), list[tuple[str, list[str]]]()
+        left, above = os.listdir(fd), list[tuple[str, list[str], os.stat_result]]()
         while left or above:
             if left:
                 name = left.pop()
@@ -104,12 +104,14 @@ def delete_tree(top: Path) -> None:
                 if inner is None:
                     here = os.readlink(f"/proc/self/fd/{fd}")
                     raise OSError(f"A folder below {here} is locked")
+                above.append((name, left, os.fstat(fd)))
                 fd = instead_of(fd, inner)
-                above.append((name, left))
                 left = os.listdir(fd)
             else:
                 fd = instead_of(fd, os.open("..", AS_FOLDER, dir_fd=fd))
-                name, left = above.pop()
+                name, left, folder = above.pop()
+                if not os.path.samestat(folder, os.fstat(fd)):
+                    raise OSError(f"Somebody moves folders below {top}")
                 os.rmdir(name, dir_fd=fd)
     finally:
         os.close(fd)

@@ -16,6 +16,7 @@ from functools import cache, partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from langchain_assistants.errors import InterpreterError
 from langchain_assistants.interpreters.local.folder import (
     HOME,
     SHARED_MEMORY,
@@ -88,10 +89,16 @@ class Warden:
         with self._starting:
             # A fork of this process has no threads but its own.
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._work, name="interpreter-warden", daemon=True
                 )
-                self._thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    raise InterpreterError(
+                        f"No thread could be started to watch over sessions ({error})."
+                    ) from error
+                self._thread = thread
         self._asked.put(work)
         return done
 

@@ -25,6 +25,7 @@ _EXIT_SIGNAL = 0xFF  # of `clone`: what the parent is told by
 _CLONE_THREAD, _CLONE_FILES, _CLONE_FS = 0x00010000, 0x400, 0x200
 _MAP_SHARED, _MAP_ANONYMOUS, _MAP_HUGE = 0x01, 0x20, 0x40000
 _TO_SWAP = (20, 21)  # MADV_COLD, MADV_PAGEOUT
+_TO_HUGE_PAGES = (14, 25)  # MADV_HUGEPAGE, MADV_COLLAPSE
 _CLOSE_ON_EXEC_RANGE = 4
 _UNIX, _STREAM = 1, 1
 # Of processors' time: others name a process by its number, or a device.
@@ -156,8 +157,11 @@ def _rules(*, processes: bool, own_pid: int) -> dict[str, list[Instruction]]:
         ],
         # It fills the disk sooner than anybody can look; others write instead.
         "fallocate": [_refuse(errno.EOPNOTSUPP)],
-        # Memory in swap is not seen: let nobody send his there.
-        "madvise": [*_one_of(2, _TO_SWAP, _refuse(errno.EINVAL)), _allow()],
+        # Memory in swap is not seen, nor the rest of a huge page: nobody asks for it.
+        "madvise": [
+            *_one_of(2, (*_TO_SWAP, *_TO_HUGE_PAGES), _refuse(errno.EINVAL)),
+            _allow(),
+        ],
         # It can give a thread descriptors of its own, as `clone` could.
         "close_range": [*_one_of(2, [0, _CLOSE_ON_EXEC_RANGE]), _refuse(errno.EINVAL)],
     }
