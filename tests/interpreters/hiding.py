@@ -234,7 +234,7 @@ for page in range(0, pages, 2):
     libc.mprotect(ctypes.c_void_p(start + page * 4096), ctypes.c_size_t(4096), 0)
 """
 _FORKS = """
-for _ in range(12):
+for _ in range(18):
     if os.fork() == 0:
         signal.pause()
 """
@@ -390,5 +390,5 @@ async def more_mappings_than_can_be_looked_through(scene: Scene) -> str:
 
 @attack
 async def more_mappings_of_many_than_can_be_looked_through(scene: Scene) -> str:
-    code = f"{_PIECES.format(pages=16_000)}{_FORKS}time.sleep(30)"
+    code = f"{_PIECES.format(pages=8_600)}{_FORKS}time.sleep(30)"
     return await _dies(scene, code, "in too many pieces")

@@ -45,6 +45,7 @@ from langchain_assistants.interpreters.local.processes import (
     Process,
     Processes,
     more_memory,
+    stopped,
 )
 from langchain_assistants.interpreters.local.session import LocalSession
 from langchain_assistants.interpreters.local.users import USERS
@@ -393,6 +394,44 @@ def test_files_of_a_process_without_its_first_thread_are_seen(tmp_path: Path) ->
         found = held(tree, **ALL)
         assert found.nameless.size >= 4096 or found.unknown
         process.communicate()
+
+
+SHIELDED = """
+import ctypes, sys, threading
+
+CLONE_VFORK, SIGCHLD = 0x4000, 17
+libc = ctypes.CDLL(None)
+
+def work():
+    print("works", flush=True)
+    while True:
+        pass
+
+threading.Thread(target=work, daemon=True).start()
+stack = ctypes.create_string_buffer(1 << 16)
+top = ctypes.c_void_p(ctypes.addressof(stack) + (1 << 15))
+libc.clone(ctypes.cast(libc.pause, ctypes.c_void_p), top, CLONE_VFORK | SIGCHLD, None)
+"""
+
+
+def test_who_waits_for_what_it_forked_is_stopped_all_the_same() -> None:
+    command = [sys.executable, "-c", SHIELDED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"works\n"
+        while len(tree := Processes().tree(process.pid)) < 2:
+            pass  # it has not forked yet
+        try:
+            with stopped(process.pid, None) as halted:
+                assert len(halted) == 2
+                states = {
+                    state.read_text().rpartition(")")[2].split()[0]
+                    for state in Path(f"/proc/{process.pid}/task").glob("*/stat")
+                }
+                assert states == {"D", "T"}
+        finally:
+            for each in tree:
+                os.kill(each.pid, signal.SIGKILL)
 
 
 def test_page_tables_are_memory_too() -> None:

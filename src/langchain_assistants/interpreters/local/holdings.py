@@ -96,8 +96,8 @@ def held(
         task = f"/proc/{process.living or process.pid}"
         maps = b""
         try:
-            places = search.note(task)
-            if steady and (None in places.values() or places != search.note(task)):
+            found = search.note(task)
+            if steady and (None in found.values() or found != search.note(task)):
                 raise Unsteady
             maps = _maps(task, search)
         except PermissionError:
@@ -127,8 +127,8 @@ class _Search:
 
     def __init__(self, places: Collection[str], most: int, *, steady: bool) -> None:
         self.sizes: dict[File, int] = {}
-        self._above: dict[str, int] = {}
         self.unknown: set[File] = set()
+        self._above: dict[str, int] = {}
         self._channels: set[File] = set()
         self._places = places
         self._most = most

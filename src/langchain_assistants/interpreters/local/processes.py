@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from langchain_assistants.interpreters.local.inside.kernel import syscall
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 GONE = (FileNotFoundError, ProcessLookupError)
@@ -17,6 +19,7 @@ _GENERATIONS = 16  # that come while their parents are being stopped
 # Children that come while others are being stopped; how often none may have come.
 _CATCHES, _QUIET_LOOKS = 2_000, 32
 _DEAD, _STOPPED = (b"Z", b"X"), b"T"
+_TGKILL = {"x86_64": 234, "aarch64": 131}.get(os.uname().machine, -1)
 _EXITING = 0x4  # PF_EXITING of the kernel
 
 
@@ -129,8 +132,17 @@ def _stop_children(pid: int, halted: set[int]) -> None:
 
 
 def _halt(pids: set[int], halted: set[int]) -> None:
+    """Stop processes; of those that were told before, each thread by its own number.
+
+    One whose first thread waits for what it forked (vfork) hears nothing else.
+    """
     for pid in pids:
-        _tell(pid, signal.SIGSTOP)
+        if pid not in halted:
+            _tell(pid, signal.SIGSTOP)
+            continue
+        for tid in _threads(pid):
+            with suppress(ProcessLookupError, PermissionError):
+                syscall(_TGKILL, pid, tid, int(signal.SIGSTOP))
     halted |= pids
 
 
@@ -226,7 +238,7 @@ def _threads(pid: int) -> list[int]:
 
 def _share(process: Process) -> int:
     """Return the proportional part of a process, or all of it when that is secret."""
-    told = _bytes_of(f"/proc/{process.pid}/smaps_rollup", b"Pss:")
+    told = _bytes_of(f"/proc/{process.living or process.pid}/smaps_rollup", b"Pss:")
     return process.memory if told is None else told
 
 

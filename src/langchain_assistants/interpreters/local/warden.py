@@ -174,12 +174,13 @@ class Warden:
                 worker.excess = "folder"
         if worker.excess == "folder":
             # Many files take long, and others are to be looked at meanwhile.
-            threading.Thread(
-                target=_delete,
-                args=(worker.folder,),
-                name="interpreter-deletion",
-                daemon=True,
-            ).start()
+            with suppress(RuntimeError):  # no more threads: its session does it later
+                threading.Thread(
+                    target=_delete,
+                    args=(worker.folder,),
+                    name="interpreter-deletion",
+                    daemon=True,
+                ).start()
 
     def _look_at(self, worker: WorkerProcess, processes: Processes) -> Excess | None:
         try:
@@ -228,7 +229,9 @@ class Warden:
             return "secrecy"
         if found.channels > _MOST_CHANNELS:
             return "channels"
-        at_most = sum(process.memory + more_memory(process.pid) for process in tree)
+        at_most = sum(
+            each.memory + more_memory(each.living or each.pid) for each in tree
+        )
         if at_most > _MOST_SHARED * limits.memory_bytes:
             return "memory"
         # What forks share was counted for each of them: only then look closer.
