@@ -39,6 +39,11 @@ File = tuple[int, int]
 """A device and an inode."""
 
 
+def file_of(found: os.stat_result) -> File:
+    """Return which file something is, under whatever name."""
+    return found.st_dev, found.st_ino
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a folder takes of the disk.
@@ -173,8 +178,8 @@ class SessionFolder:
         """List regular files with one name that can be printed, the newest if many.
 
         Hidden ones are left out, what lies in hidden folders, and whose path no call
-        would take. It ends after `most`
-        entries: folders that move ahead of it would keep it going for hours.
+        would take. It ends after `most` entries: folders that move ahead of it would
+        keep it going for hours.
         """
         found = (
             FileInfo("/".join((HOME, *parts)), info.st_size, info.st_mtime)
@@ -211,7 +216,7 @@ class SessionFolder:
         for parts, info in walk(self.path, since=since):
             size += info.st_blocks * 512
             entries += 1
-            if (file := (info.st_dev, info.st_ino)) in among:
+            if (file := file_of(info)) in among:
                 known.add(file)
             if len(parts) >= DEEPEST:
                 entries = most + 1

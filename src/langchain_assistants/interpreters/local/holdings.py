@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from langchain_assistants.interpreters.local.folder import File, Usage
+from langchain_assistants.interpreters.local.folder import File, Usage, file_of
 from langchain_assistants.interpreters.local.processes import (
     GONE,
     Process,
@@ -93,7 +93,7 @@ def held(
     mapped: dict[str, tuple[File, str]] = {}
     left = _MOST_MAPS
     for process in processes:
-        task = f"/proc/{process.living or process.pid}"
+        task = f"/proc/{process.teller}"
         maps = b""
         try:
             found = search.note(task)
@@ -174,19 +174,19 @@ class _Search:
                 # Not every file system counts the names of folders.
                 if not found.st_nlink or name.endswith(_DELETED):
                     self._add_removed(path)
-                return _file(found)
+                return file_of(found)
             self.note_name(path, name)
             if stat.S_IFMT(found.st_mode) in _CHANNELS:
-                self._channels.add(_file(found))
+                self._channels.add(file_of(found))
             elif not found.st_nlink:
-                self.sizes[_file(found)] = found.st_blocks * 512
+                self.sizes[file_of(found)] = found.st_blocks * 512
             elif _keeps_memory(path, name, found):
                 if self._until is not None:
                     raise Unsteady
                 raise PermissionError(errno.EPERM, "It may be the memory of a dead one")
         except (*GONE, NotADirectoryError):  # it ended, or holds something else now
             return None
-        return _file(found)
+        return file_of(found)
 
     def _add_removed(self, path: str) -> None:
         """Note a folder that was removed, and those above it, which it keeps."""
@@ -194,9 +194,9 @@ class _Search:
         try:
             for height in range(_MOST_ABOVE):
                 found = os.fstat(fd)
-                if _file(found) in self.sizes or (height and found.st_nlink):
+                if file_of(found) in self.sizes or (height and found.st_nlink):
                     return
-                self.sizes[_file(found)] = found.st_blocks * 512
+                self.sizes[file_of(found)] = found.st_blocks * 512
                 fd = instead_of(fd, os.open("..", _ABOVE, dir_fd=fd))
         finally:
             os.close(fd)
@@ -215,10 +215,6 @@ class _Search:
                 if name.startswith(f"{place}/")
             ]
             self._above[path] = min((path.count("/") for path in inside), default=0)
-
-
-def _file(found: os.stat_result) -> File:
-    return found.st_dev, found.st_ino
 
 
 def _held_files(task: str) -> Iterator[str]:
@@ -256,7 +252,7 @@ def _keeps_memory(path: str, name: str, found: os.stat_result) -> bool:
     if int(told[1]) != int(numbers[-1]) and told[2] in _OF_MEMORY:
         return True
     try:
-        return _file(os.stat(f"{holder}/root{name}")) != _file(found)
+        return file_of(os.stat(f"{holder}/root{name}")) != file_of(found)
     except GONE:
         return True
 

@@ -47,6 +47,11 @@ class Process:
     is_stopped: bool = False
     living: int | None = None
 
+    @property
+    def teller(self) -> int:
+        """The number under which it tells of what its threads share."""
+        return self.living or self.pid
+
 
 class Processes:
     """A look at all processes, at one moment; without /proc none is seen."""
@@ -80,7 +85,7 @@ def more_memory(pid: int) -> int:
 
 def memory(processes: Iterable[Process]) -> int:
     """Return the bytes that processes take together, shared ones counted once."""
-    return sum(_share(each) + more_memory(each.pid) for each in processes)
+    return sum(_share(each) + more_memory(each.teller) for each in processes)
 
 
 @contextmanager
@@ -238,7 +243,7 @@ def _threads(pid: int) -> list[int]:
 
 def _share(process: Process) -> int:
     """Return the proportional part of a process, or all of it when that is secret."""
-    told = _bytes_of(f"/proc/{process.living or process.pid}/smaps_rollup", b"Pss:")
+    told = _bytes_of(f"/proc/{process.teller}/smaps_rollup", b"Pss:")
     return process.memory if told is None else told
 
 

@@ -139,20 +139,18 @@ class Warden:
             begun = time.monotonic()
             if begun + _TOGETHER_SECONDS < worker.look_at:
                 continue
-            try:
-                if worker.excess is not None:
-                    pass  # it was struck, and is slow to die
-                elif worker.kill_at is not None and begun > worker.kill_at:
-                    worker.excess = "time"
-                else:
+            if worker.kill_at is not None and begun > worker.kill_at:
+                worker.excess = worker.excess or "time"
+            elif worker.excess is None:
+                try:
                     worker.be_modest()
                     processes = processes or Processes()
                     worker.excess = self._look_at(worker, processes)
-            except Exception as error:
-                # What this process has not left it may have soon; else code is at work,
-                # and this thread must go on: all sessions would end with it.
-                is_ours = isinstance(error, OSError) and error.errno in _NONE_LEFT
-                worker.excess = None if is_ours else "secrecy"
+                except Exception as error:
+                    # What this process has not left it may have soon; else code is at
+                    # work, and this thread must go on: all sessions end with it.
+                    is_ours = isinstance(error, OSError) and error.errno in _NONE_LEFT
+                    worker.excess = None if is_ours else "secrecy"
             if worker.excess is not None:
                 # A disk may hold it for long: others are to be looked at meanwhile.
                 patience = 0.0 if worker.is_struck else _DYING_SECONDS
@@ -229,9 +227,7 @@ class Warden:
             return "secrecy"
         if found.channels > _MOST_CHANNELS:
             return "channels"
-        at_most = sum(
-            each.memory + more_memory(each.living or each.pid) for each in tree
-        )
+        at_most = sum(each.memory + more_memory(each.teller) for each in tree)
         if at_most > _MOST_SHARED * limits.memory_bytes:
             return "memory"
         # What forks share was counted for each of them: only then look closer.
